@@ -1,0 +1,1 @@
+# Install rules; completed by the package files.
