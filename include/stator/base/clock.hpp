@@ -22,8 +22,8 @@ public:
     static const Clock& steady() noexcept;
 };
 
-/// Time that moves only when told. For tests; a Loop built on it wakes its timers on `advance`.
-/// Thread-safe.
+/// Time that moves only when told, for tests. A Loop built on it fires what is due on its next turn
+/// (`Loop::run_until_idle`). Thread-safe.
 class ManualClock : public Clock {
 public:
     TimePoint now() const noexcept override { return TimePoint{Duration{now_.load(std::memory_order_acquire)}}; }
