@@ -24,6 +24,18 @@ set(STATOR_PACKAGE_OF
     "tomlplusplus::tomlplusplus|tomlplusplus 3.3"
 )
 
+# stator_package_of(<variable> <library>): the arguments of find_package for it.
+function(stator_package_of variable library)
+    foreach(entry IN LISTS STATOR_PACKAGE_OF)
+        if(entry MATCHES "^([^|]+)[|](.+)$" AND CMAKE_MATCH_1 STREQUAL library)
+            string(REPLACE " " ";" package "${CMAKE_MATCH_2}")
+            set(${variable} ${package} PARENT_SCOPE)
+            return()
+        endif()
+    endforeach()
+    message(FATAL_ERROR "stator: add ${library} to cmake/StatorDependencies.cmake")
+endfunction()
+
 # stator_find_libraries(<library>...): finds the package of each imported target, visible everywhere in the
 # build. Our own targets and plain linker names pass through.
 function(stator_find_libraries)
@@ -32,18 +44,25 @@ function(stator_find_libraries)
         if(TARGET ${library} OR NOT library MATCHES "::" OR library MATCHES "^stator::")
             continue()
         endif()
-        set(package "")
-        foreach(entry IN LISTS STATOR_PACKAGE_OF)
-            if(entry MATCHES "^([^|]+)[|](.+)$" AND CMAKE_MATCH_1 STREQUAL library)
-                string(REPLACE " " ";" package "${CMAKE_MATCH_2}")
-            endif()
-        endforeach()
-        if(NOT package)
-            message(FATAL_ERROR "stator: add ${library} to cmake/StatorDependencies.cmake")
-        endif()
+        stator_package_of(package ${library})
         find_package(${package} REQUIRED QUIET)
         if(NOT TARGET ${library})
             message(FATAL_ERROR "stator: the package '${package}' does not define ${library}")
         endif()
     endforeach()
+endfunction()
+
+# Linked privately, these leave nothing in a static library that its users must link.
+set(STATOR_HEADER_ONLY Boost::headers CLI11::CLI11 nlohmann_json::nlohmann_json)
+
+# stator_hide_header_only(<variable> <library>...): the list with those kept out of the installed package.
+function(stator_hide_header_only variable)
+    set(result "")
+    foreach(library IN LISTS ARGN)
+        if(library IN_LIST STATOR_HEADER_ONLY)
+            set(library "$<BUILD_INTERFACE:${library}>")
+        endif()
+        list(APPEND result "${library}")
+    endforeach()
+    set(${variable} ${result} PARENT_SCOPE)
 endfunction()

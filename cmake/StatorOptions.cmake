@@ -26,7 +26,7 @@ target_compile_options(
         $<$<CXX_COMPILER_ID:Clang>:-Wdocumentation>
         $<$<CXX_COMPILER_ID:Clang>:-Wunreachable-code-aggressive>
         $<$<BOOL:${STATOR_WERROR}>:-Werror>
-        $<$<BOOL:${PROJECT_IS_TOP_LEVEL}>:-fdiagnostics-color=always>
+        -fdiagnostics-color=always
 )
 # Bounds checks of the library in every build with assertions. They do not change its ABI.
 target_compile_definitions(

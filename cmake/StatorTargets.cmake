@@ -58,7 +58,10 @@ function(stator_layer name)
         add_library(${target} STATIC ${arg_SOURCES})
         set(scope PUBLIC)
         target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/src")
-        target_link_libraries(${target} PRIVATE stator_compile_options ${arg_PRIVATE_LIBS})
+        stator_hide_header_only(private_libraries ${arg_PRIVATE_LIBS})
+        target_link_libraries(
+            ${target} PRIVATE $<BUILD_INTERFACE:stator_compile_options> ${private_libraries}
+        )
         stator_use_precompiled_headers(${target})
     else()
         if(arg_PRIVATE_LIBS)
