@@ -13,7 +13,8 @@ BackoffPolicy clamped(BackoffPolicy policy) noexcept {
     return policy;
 }
 
-/// `by` >= 0 times `duration`, at most `limit`: compared as doubles, because the product may not fit.
+/// `by` >= 0 times `duration`, at most `limit`: compared as doubles, because the product may not
+/// fit.
 Duration scaled(Duration duration, double by, Duration limit) noexcept {
     const auto product = static_cast<double>(duration.count()) * by;
     if (!(product < static_cast<double>(limit.count()))) return limit;

@@ -8,7 +8,8 @@ namespace stator::inline base {
 
 namespace {
 
-// A slice is copied out of its block when it shows less than half of it and the rest is worth a copy.
+// A slice is copied out of its block when it shows less than half of it and the rest is worth a
+// copy.
 constexpr std::size_t compact_slack = 1024;
 
 }  // namespace

@@ -107,7 +107,8 @@ std::string Error::State::to_line() const {
     return text;
 }
 
-Error::Error(ErrorCode code, std::string message) : Error{code, std::string{}, std::move(message)} {}
+Error::Error(ErrorCode code, std::string message)
+    : Error{code, std::string{}, std::move(message)} {}
 
 Error::Error(ErrorCode code, std::string detail, std::string message) {
     auto state = std::make_shared<State>();

@@ -1,8 +1,8 @@
 #include "stator/base/instance_id.hpp"
 
-#include <fmt/format.h>
-
 #include <charconv>
+
+#include <fmt/format.h>
 
 #include "stator/base/random.hpp"
 #include "stator/base/text.hpp"
@@ -21,7 +21,9 @@ Result<InstanceId> InstanceId::parse(std::string_view text) {
     const bool only_digits = text.find_first_not_of(digits) == std::string_view::npos;
     if (text.empty() || text.size() > 16 || padded || !only_digits) {
         auto message = fmt::format(
-            "the instance id {} is not 1 to 16 lower-case hex digits without leading zeros", quoted(text));
+            "the instance id {} is not 1 to 16 lower-case hex digits without leading zeros",
+            quoted(text)
+        );
         return fail(ErrorCode::invalid_request, "instance_id.invalid", std::move(message));
     }
     std::uint64_t value = 0;

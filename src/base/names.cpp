@@ -1,10 +1,10 @@
 #include "stator/base/names.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <utility>
 #include <vector>
+
+#include <fmt/format.h>
 
 #include "stator/base/text.hpp"
 
@@ -13,12 +13,15 @@ namespace stator::inline base {
 namespace {
 
 constexpr bool is_name_letter(char letter) noexcept {
-    return (letter >= 'a' && letter <= 'z') || (letter >= '0' && letter <= '9') || letter == '-' || letter == '_';
+    return (letter >= 'a' && letter <= 'z') || (letter >= '0' && letter <= '9') || letter == '-' ||
+           letter == '_';
 }
 
 std::unexpected<Error> invalid_name(std::string_view what, std::string_view name) {
     if (name.empty()) {
-        return fail(ErrorCode::invalid_request, "name.invalid", fmt::format("the {} is empty", what));
+        return fail(
+            ErrorCode::invalid_request, "name.invalid", fmt::format("the {} is empty", what)
+        );
     }
     auto message = fmt::format("the {} {} may hold only a-z 0-9 - _", what, quoted(name));
     return fail(ErrorCode::invalid_request, "name.invalid", std::move(message));
@@ -42,7 +45,10 @@ std::string_view without_scheme(std::string_view text) noexcept {
 /// Bytes of the UTF-8 character that `text` starts with; 1 for a byte that starts none.
 std::size_t character_size(std::string_view text) noexcept {
     const auto lead = static_cast<unsigned char>(text.front());
-    const std::size_t size = lead >= 0xf0 && lead < 0xf8 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc2 ? 2 : 1;
+    const std::size_t size = lead >= 0xf0 && lead < 0xf8 ? 4
+                             : lead >= 0xe0              ? 3
+                             : lead >= 0xc2              ? 2
+                                                         : 1;
     if (lead >= 0xf8 || size > text.size()) return 1;
     for (std::size_t i = 1; i < size; ++i) {
         if ((static_cast<unsigned char>(text[i]) & 0xc0U) != 0x80U) return 1;
@@ -50,7 +56,8 @@ std::size_t character_size(std::string_view text) noexcept {
     return size;
 }
 
-/// What one character of free text is in a slug: the two whose lower case reaches into ASCII are Unicode's.
+/// What one character of free text is in a slug: the two whose lower case reaches into ASCII are
+/// Unicode's.
 std::string_view slug_of(std::string_view character) noexcept {
     if (character == "\xc4\xb0") return "i_";     // U+0130, capital I with dot
     if (character == "\xe2\x84\xaa") return "k";  // U+212A, the Kelvin sign
@@ -73,7 +80,8 @@ Result<void> check_name(std::string_view what, std::string_view name) {
 
 Result<void> check_namespace(std::string_view name) {
     for (const auto part : split(name, ".")) {
-        if (!is_valid_name(part)) return invalid_name(part.empty() ? "namespace or a part of it" : "namespace", part);
+        if (!is_valid_name(part))
+            return invalid_name(part.empty() ? "namespace or a part of it" : "namespace", part);
     }
     return {};
 }
@@ -98,7 +106,8 @@ Slug Slug::from_text(std::string_view text) {
 }
 
 Result<Slug> Slug::parse(std::string_view text) {
-    if (auto valid = check_name("slug", text); !valid) return std::unexpected{std::move(valid).error()};
+    if (auto valid = check_name("slug", text); !valid)
+        return std::unexpected{std::move(valid).error()};
     return Slug{std::string{text}};
 }
 
@@ -109,15 +118,19 @@ Result<EndpointId> EndpointId::parse(std::string_view text) {
                                    ? std::string_view::npos
                                    : path.rfind('.', endpoint_dot - 1);
     if (component_dot == std::string_view::npos) {
-        auto message = fmt::format("the endpoint path {} is not namespace.component.endpoint", quoted(text));
+        auto message =
+            fmt::format("the endpoint path {} is not namespace.component.endpoint", quoted(text));
         return fail(ErrorCode::invalid_request, "name.path", std::move(message));
     }
     EndpointId id{
         std::string{path.substr(0, component_dot)},
         std::string{path.substr(component_dot + 1, endpoint_dot - component_dot - 1)},
-        std::string{path.substr(endpoint_dot + 1)}};
+        std::string{path.substr(endpoint_dot + 1)}
+    };
     if (auto valid = id.check(); !valid) {
-        return std::unexpected{valid.error().with_context(fmt::format("endpoint path {}", quoted(text)))};
+        return std::unexpected{
+            valid.error().with_context(fmt::format("endpoint path {}", quoted(text)))
+        };
     }
     return id;
 }
@@ -148,15 +161,20 @@ Result<void> EndpointId::check() const {
     if (auto valid = check_name("endpoint", endpoint); !valid) return valid;
     const auto size = namespace_.size() + component.size() + endpoint.size() + 2;
     if (size <= max_endpoint_id_size) return {};
-    auto message = fmt::format("the endpoint path has {} letters, more than {}", size, max_endpoint_id_size);
+    auto message =
+        fmt::format("the endpoint path has {} letters, more than {}", size, max_endpoint_id_size);
     return fail(ErrorCode::invalid_request, "name.path", std::move(message));
 }
 
-std::string EndpointId::to_string() const { return fmt::format("{}.{}.{}", namespace_, component, endpoint); }
+std::string EndpointId::to_string() const {
+    return fmt::format("{}.{}.{}", namespace_, component, endpoint);
+}
 
 std::string EndpointId::to_url() const { return fmt::format("{}{}", endpoint_scheme, to_string()); }
 
-std::string EndpointId::to_path() const { return fmt::format("{}/{}/{}", namespace_, component, endpoint); }
+std::string EndpointId::to_path() const {
+    return fmt::format("{}/{}/{}", namespace_, component, endpoint);
+}
 
 }  // namespace stator::inline base
 

@@ -34,7 +34,9 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
     return rows[a.size() % 3][b.size()];
 }
 
-std::optional<std::string_view> nearest(std::string_view word, std::span<const std::string_view> known) {
+std::optional<std::string_view> nearest(
+    std::string_view word, std::span<const std::string_view> known
+) {
     std::optional<std::string_view> best;
     std::size_t best_distance = 0;
     for (const auto candidate : known) {

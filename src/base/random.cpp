@@ -27,9 +27,7 @@ constinit thread_local std::optional<Random> thread_generator;
 // The forking thread is the only one the child has; two processes must not continue one sequence.
 void forget_after_fork() { thread_generator.reset(); }
 
-bool watch_forks() {
-    return ::pthread_atfork(nullptr, nullptr, &forget_after_fork) == 0;
-}
+bool watch_forks() { return ::pthread_atfork(nullptr, nullptr, &forget_after_fork) == 0; }
 
 }  // namespace
 
@@ -37,10 +35,13 @@ std::uint64_t os_random() {
     std::uint64_t value = 0;
     while (true) {
         // Up to 256 bytes are never cut short, so only the whole or an error comes back.
-        if (::getrandom(&value, sizeof value, 0) == static_cast<ssize_t>(sizeof value)) return value;
+        if (::getrandom(&value, sizeof value, 0) == static_cast<ssize_t>(sizeof value))
+            return value;
         if (errno == EINTR) continue;
         const auto reason = std::generic_category().message(errno);
-        throw Error{ErrorCode::internal, "random.os", "the system gives no random numbers: " + reason};
+        throw Error{
+            ErrorCode::internal, "random.os", "the system gives no random numbers: " + reason
+        };
     }
 }
 
@@ -58,7 +59,8 @@ Random Random::from_os() {
 Random& thread_random() {
     if (!thread_generator) [[unlikely]] {
         static const bool watched = watch_forks();
-        if (!watched) throw Error{ErrorCode::internal, "random.fork", "no memory to register a fork handler"};
+        if (!watched)
+            throw Error{ErrorCode::internal, "random.fork", "no memory to register a fork handler"};
         thread_generator.emplace(Random::from_os());
     }
     return *thread_generator;

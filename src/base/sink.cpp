@@ -1,12 +1,13 @@
 #include "stator/base/sink.hpp"
 
-#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
+
+#include <fmt/format.h>
 
 namespace stator::inline base {
 
@@ -15,7 +16,9 @@ namespace {
 // What is used before observe installs the real one, and by programs that never do.
 class StderrSink final : public Sink {
 public:
-    void report(Severity severity, std::string_view target, std::string_view message) noexcept override {
+    void report(
+        Severity severity, std::string_view target, std::string_view message
+    ) noexcept override {
         if (severity < Severity::warn) return;
         std::array<char, 1024> line;
         const auto* word = severity == Severity::warn ? "warning" : "error";

@@ -9,8 +9,8 @@
 
 namespace stator::inline base {
 
-/// The bounds of a Backoff. Nonsense is clamped: a negative duration is zero, a maximum below `initial` raises
-/// nothing, a factor below 1 (or not a number) is 1.
+/// The bounds of a Backoff. Nonsense is clamped: a negative duration is zero, a maximum below
+/// `initial` raises nothing, a factor below 1 (or not a number) is 1.
 struct BackoffPolicy {
     Duration initial = std::chrono::milliseconds{100};
     Duration max = std::chrono::seconds{5};

@@ -38,7 +38,8 @@ private:
 class Bytes {
 public:
     Bytes() noexcept = default;
-    Bytes(const Bytes& other) noexcept : owner_{other.owner_}, data_{other.data_}, size_{other.size_} {
+    Bytes(const Bytes& other) noexcept
+        : owner_{other.owner_}, data_{other.data_}, size_{other.size_} {
         if (owner_ != nullptr) owner_->retain();
     }
     Bytes(Bytes&& other) noexcept
@@ -67,7 +68,9 @@ public:
         return Bytes{owner, data, size};
     }
     /// A slice that takes over the caller's reference of `owner`.
-    static Bytes adopt(Buffer* owner, std::size_t size) noexcept { return Bytes{owner, owner->data(), size}; }
+    static Bytes adopt(Buffer* owner, std::size_t size) noexcept {
+        return Bytes{owner, owner->data(), size};
+    }
 
     const std::byte* data() const noexcept { return data_; }
     std::size_t size() const noexcept { return size_; }

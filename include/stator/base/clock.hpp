@@ -26,7 +26,9 @@ public:
 /// (`Loop::run_until_idle`). Thread-safe.
 class ManualClock : public Clock {
 public:
-    TimePoint now() const noexcept override { return TimePoint{Duration{now_.load(std::memory_order_acquire)}}; }
+    TimePoint now() const noexcept override {
+        return TimePoint{Duration{now_.load(std::memory_order_acquire)}};
+    }
     void advance(Duration by) noexcept { now_.fetch_add(by.count(), std::memory_order_acq_rel); }
 
 private:

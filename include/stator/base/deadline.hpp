@@ -32,7 +32,9 @@ public:
     }
 
     friend constexpr auto operator<=>(Deadline, Deadline) noexcept = default;
-    friend constexpr Deadline earliest(Deadline a, Deadline b) noexcept { return a.when_ < b.when_ ? a : b; }
+    friend constexpr Deadline earliest(Deadline a, Deadline b) noexcept {
+        return a.when_ < b.when_ ? a : b;
+    }
 
 private:
     explicit constexpr Deadline(TimePoint when) noexcept : when_{when} {}

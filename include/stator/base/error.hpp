@@ -12,7 +12,8 @@
 
 namespace stator::inline base {
 
-/// The closed list of error classes. The numbers are wire values (docs/protocol/mux.md): never renumber.
+/// The closed list of error classes. The numbers are wire values (docs/protocol/mux.md): never
+/// renumber.
 enum class ErrorCode : std::uint8_t {
     invalid_request = 1,     ///< The request itself is wrong; sending it again cannot help.
     unauthenticated = 2,     ///< The caller is not known.
@@ -51,7 +52,8 @@ bool retryable_by_default(ErrorCode code) noexcept;
 class Error : public std::exception {
 public:
     Error(ErrorCode code, std::string message);
-    /// `detail` is the layer's own short key, e.g. "mux.credit_violation"; it is logged, not routed on.
+    /// `detail` is the layer's own short key, e.g. "mux.credit_violation"; it is logged, not routed
+    /// on.
     Error(ErrorCode code, std::string detail, std::string message);
 
     ErrorCode code() const noexcept;
@@ -63,7 +65,8 @@ public:
     /// The error that led to this one, if any.
     const Error* cause() const noexcept;
 
-    /// A copy that also says what was being done, e.g. `.with_context("publishing v1/instances/a")`.
+    /// A copy that also says what was being done, e.g. `.with_context("publishing
+    /// v1/instances/a")`.
     [[nodiscard]] Error with_context(std::string doing) const;
     [[nodiscard]] Error with_cause(Error cause) const;
     [[nodiscard]] Error with_retryable(bool retryable) const;
@@ -89,7 +92,8 @@ inline std::unexpected<Error> fail(ErrorCode code, std::string detail, std::stri
     return std::unexpected<Error>{Error{code, std::move(detail), std::move(message)}};
 }
 
-/// What `exception` is as an Error: itself, or `internal` with its what(). Never throws its argument on.
+/// What `exception` is as an Error: itself, or `internal` with its what(). Never throws its
+/// argument on.
 Error to_error(std::exception_ptr exception) noexcept;
 
 }  // namespace stator::inline base

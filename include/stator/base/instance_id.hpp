@@ -12,8 +12,8 @@
 
 namespace stator::inline base {
 
-/// 64 bits that name one instance of an endpoint for as long as its process runs. In text (keys, command line, logs)
-/// lower-case hex without padding, so that one id has one spelling.
+/// 64 bits that name one instance of an endpoint for as long as its process runs. In text (keys,
+/// command line, logs) lower-case hex without padding, so that one id has one spelling.
 class InstanceId {
 public:
     constexpr InstanceId() noexcept = default;  ///< no instance
@@ -21,7 +21,8 @@ public:
 
     /// A fresh one, never zero, from the operating system. Throws Error (internal) if that fails.
     static InstanceId random();
-    /// 1 to 16 lower-case hex digits without leading zeros; else invalid_request, detail "instance_id.invalid".
+    /// 1 to 16 lower-case hex digits without leading zeros; else invalid_request, detail
+    /// "instance_id.invalid".
     static Result<InstanceId> parse(std::string_view text);
 
     constexpr std::uint64_t value() const noexcept { return value_; }
@@ -39,5 +40,7 @@ private:
 
 template <>
 struct std::hash<stator::InstanceId> {
-    std::size_t operator()(stator::InstanceId id) const noexcept { return std::hash<std::uint64_t>{}(id.value()); }
+    std::size_t operator()(stator::InstanceId id) const noexcept {
+        return std::hash<std::uint64_t>{}(id.value());
+    }
 };

@@ -10,7 +10,8 @@ namespace stator::inline base {
 /// 64 bits from the operating system. Throws Error (internal) if it has none to give.
 std::uint64_t os_random();
 
-/// A small, fast generator (xoshiro256++); satisfies std::uniform_random_bit_generator. A value: one thread at a time.
+/// A small, fast generator (xoshiro256++); satisfies std::uniform_random_bit_generator. A value:
+/// one thread at a time.
 class Random {
 public:
     using result_type = std::uint64_t;
@@ -52,7 +53,8 @@ private:
     std::array<std::uint64_t, 4> state_{};
 };
 
-/// This thread's generator, seeded from the operating system at first use and again in a forked child.
+/// This thread's generator, seeded from the operating system at first use and again in a forked
+/// child.
 Random& thread_random();
 
 }  // namespace stator::inline base

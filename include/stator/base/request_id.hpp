@@ -22,10 +22,11 @@ public:
     constexpr RequestId() noexcept = default;  ///< no request
     constexpr RequestId(std::uint64_t high, std::uint64_t low) noexcept : high_{high}, low_{low} {}
 
-    /// A fresh version 4 UUID from this thread's generator; takes a few nanoseconds. Throws only if the operating
-    /// system has no random numbers at the first call of a thread.
+    /// A fresh version 4 UUID from this thread's generator; takes a few nanoseconds. Throws only if
+    /// the operating system has no random numbers at the first call of a thread.
     static RequestId random();
-    /// Hex digits of either case in groups of 8-4-4-4-12; else invalid_request, detail "request_id.invalid".
+    /// Hex digits of either case in groups of 8-4-4-4-12; else invalid_request, detail
+    /// "request_id.invalid".
     static Result<RequestId> parse(std::string_view text);
 
     constexpr std::uint64_t high() const noexcept { return high_; }

@@ -8,13 +8,15 @@ namespace stator::inline base {
 
 enum class Severity : std::uint8_t { trace, debug, info, warn, error };
 
-/// Receives counts and one-line reports of the layers below `observe`. `observe` installs the real one at
-/// start; before that, reports of `warn` and above go to stderr and counts are dropped.
+/// Receives counts and one-line reports of the layers below `observe`. `observe` installs the real
+/// one at start; before that, reports of `warn` and above go to stderr and counts are dropped.
 /// Thread-safe; never throws; must not block.
 class Sink {
 public:
     virtual ~Sink() = default;
-    virtual void report(Severity severity, std::string_view target, std::string_view message) noexcept = 0;
+    virtual void report(
+        Severity severity, std::string_view target, std::string_view message
+    ) noexcept = 0;
     /// Adds to the counter `name` (a literal such as "runtime_stalls_total").
     virtual void count(std::string_view name, std::uint64_t by) noexcept = 0;
     /// Sets the gauge `name`.
