@@ -1,0 +1,133 @@
+// One thread's event loop: a run queue over a reactor, timers, and an inbox for other threads.
+#pragma once
+
+#include <atomic>
+#include <coroutine>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "stator/base/clock.hpp"
+#include "stator/runtime/detail/intrusive_list.hpp"
+#include "stator/runtime/detail/timer_heap.hpp"
+
+namespace stator::inline runtime {
+
+namespace detail {
+
+struct TurnHookTag {};
+
+/// Something to be done once at the end of the turn, such as writing what the turn produced.
+/// Loop-affine.
+struct TurnHook : ListLink<TurnHookTag> {
+    using Run = void (*)(TurnHook&) noexcept;
+    explicit TurnHook(Run run_) noexcept : run{run_} {}
+    Run run;
+};
+
+struct Reactor;  // the Asio side
+
+}  // namespace detail
+
+/// A loop is run by one thread; what it has started never moves to another. A *turn* resumes what
+/// is ready, runs the turn's end hooks (connections write there what the turn produced), then polls
+/// the reactor, which blocks only when nothing is ready.
+///
+/// `wake`, `post` and `stop` may be called from any thread; everything else on the loop's own.
+/// Must outlive everything that was ever started on it.
+class Loop {
+public:
+    struct Options {
+        std::string name = "loop";
+        const Clock* clock = nullptr;  ///< null: the steady clock
+    };
+    Loop() : Loop{Options{}} {}
+    explicit Loop(Options options);
+    Loop(const Loop&) = delete;
+    Loop& operator=(const Loop&) = delete;
+    ~Loop();
+
+    /// The loop that this thread runs; null elsewhere.
+    static Loop* current() noexcept { return current_; }
+    const std::string& name() const noexcept { return name_; }
+
+    /// Runs turns until `stop`; then what is ready is run to its next suspension and the call
+    /// returns.
+    void run();
+    /// Runs turns until nothing is ready and no timer is due. For tests; never blocks.
+    void run_until_idle();
+    void stop() noexcept;
+
+    /// Resumes `task` on this loop in its next turn. Any thread; from another one it is a batched
+    /// hop.
+    void wake(std::coroutine_handle<> task) noexcept {
+        if (current_ == this) return wake_local(task);
+        wake_remote(task);
+    }
+    void wake_local(std::coroutine_handle<> task) noexcept { ready_.push_back(task); }
+    /// Runs `work` on this loop. Any thread.
+    void post(std::move_only_function<void()> work);
+
+    const Clock& clock() const noexcept { return *clock_; }
+    TimePoint now() const noexcept { return clock_->now(); }
+    void add_timer(detail::Timer& timer) { timers_.add(timer); }
+    void remove_timer(detail::Timer& timer) noexcept { timers_.remove(timer); }
+    /// Runs `hook` once at the end of this turn; a hook that is already waiting stays where it is.
+    void at_turn_end(detail::TurnHook& hook) noexcept {
+        if (!hook.linked()) turn_end_.push_back(hook);
+    }
+
+    /// For sources that talk to the reactor (runtime/asio.hpp).
+    detail::Reactor& reactor() noexcept { return *reactor_; }
+
+    /// How many resumptions wait, for choosing an idle loop. Any thread; a hint.
+    std::size_t load() const noexcept { return load_.load(std::memory_order_relaxed); }
+    /// Nanoseconds for which the current turn has been running; 0 while the loop waits. Any thread.
+    Duration busy_for() const noexcept;
+
+private:
+    struct Inbox;
+    void wake_remote(std::coroutine_handle<> task) noexcept;
+    void notify() noexcept;
+    void turn();
+    void take_inbox();
+    void fire_timers();
+    void run_ready();
+    void end_turn() noexcept;
+    void poll_reactor();
+    bool prepare_to_wait();
+    void wait_for_events();
+    void enter() noexcept;
+    void leave() noexcept;
+
+    static thread_local constinit Loop* current_;
+
+    std::string name_;
+    const Clock* clock_;
+    std::vector<std::coroutine_handle<>> ready_;
+    std::vector<std::coroutine_handle<>> batch_;
+    detail::IntrusiveList<detail::TurnHook, detail::TurnHookTag> turn_end_;
+    detail::TimerHeap timers_;
+    std::unique_ptr<detail::Reactor> reactor_;
+    std::unique_ptr<Inbox> inbox_;
+    Loop* outer_ = nullptr;  // what this thread ran before (nested test loops)
+    const Clock* outer_clock_ = nullptr;
+    std::atomic<bool> stop_requested_{false};
+    std::atomic<std::size_t> load_{0};
+    std::atomic<Duration::rep> turn_started_{0};  // steady clock, 0 while waiting
+};
+
+/// `co_await yield()`: lets everything else that is ready run first. Cancel safety: does not check
+/// the token.
+struct Yield {
+    bool await_ready() const noexcept { return false; }
+    template <class Promise>
+    void await_suspend(std::coroutine_handle<Promise> task) const noexcept {
+        task.promise().env->loop->wake_local(task);
+    }
+    void await_resume() const noexcept {}
+};
+inline Yield yield() noexcept { return {}; }
+
+}  // namespace stator::inline runtime

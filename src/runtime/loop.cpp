@@ -1,0 +1,206 @@
+#include "stator/runtime/loop.hpp"
+
+#include <mutex>
+#include <utility>
+
+#include <boost/asio/post.hpp>
+
+#include "runtime/reactor.hpp"
+#include "stator/runtime/asio.hpp"
+
+namespace stator::inline runtime {
+
+namespace {
+
+// A turn resumes what is ready, and what that makes ready, a few times over before it writes and
+// polls: a reply often needs two or three resumptions, and should leave in the turn in which its
+// request came.
+constexpr int rounds_per_turn = 8;
+constexpr std::size_t resumptions_per_turn = 4096;
+
+}  // namespace
+
+namespace detail {
+
+void Reactor::wake_at(TimePoint when) {
+    if (armed <= when) return;  // an early wake-up is harmless
+    armed = when;
+    timer.expires_at(std::chrono::time_point_cast<std::chrono::steady_clock::duration>(when));
+    timer.async_wait([this](const boost::system::error_code& code) {
+        if (!code) armed = TimePoint::max();
+    });
+}
+
+}  // namespace detail
+
+boost::asio::io_context& reactor_of(Loop& loop) noexcept { return loop.reactor().io; }
+
+thread_local constinit Loop* Loop::current_ = nullptr;
+
+/// What other threads leave for the loop. `waiting` is true only while the loop blocks or is about
+/// to: the first to find it so takes it back and wakes the loop, so a burst costs one wake-up.
+struct Loop::Inbox {
+    std::mutex lock;
+    bool waiting = false;
+    std::atomic<bool> filled{false};  // a hint for the loop, read without the lock
+    std::vector<std::coroutine_handle<>> tasks;
+    std::vector<std::move_only_function<void()>> work;
+};
+
+Loop::Loop(Options options)
+    : name_{std::move(options.name)},
+      clock_{options.clock == nullptr ? &Clock::steady() : options.clock},
+      reactor_{std::make_unique<detail::Reactor>()},
+      inbox_{std::make_unique<Inbox>()} {
+    ready_.reserve(256);
+    batch_.reserve(256);
+}
+
+Loop::~Loop() = default;
+
+void Loop::enter() noexcept {
+    outer_ = std::exchange(current_, this);
+    outer_clock_ = Clock::set_current(clock_);
+}
+
+void Loop::leave() noexcept {
+    current_ = outer_;
+    Clock::set_current(outer_clock_);
+}
+
+void Loop::run() {
+    enter();
+    for (;;) {
+        turn();
+        if (!ready_.empty()) {
+            poll_reactor();
+            continue;
+        }
+        if (stop_requested_.load(std::memory_order_acquire) &&
+            !inbox_->filled.load(std::memory_order_acquire))
+            break;
+        if (prepare_to_wait()) wait_for_events();
+    }
+    leave();
+}
+
+void Loop::run_until_idle() {
+    enter();
+    for (bool idle = false; !idle;) {
+        turn();
+        const bool polled = reactor_->io.poll() > 0;
+        const bool due = !timers_.empty() && timers_.earliest() <= now();
+        idle = !polled && !due && ready_.empty() && !inbox_->filled.load(std::memory_order_acquire);
+    }
+    leave();
+}
+
+void Loop::stop() noexcept {
+    stop_requested_.store(true, std::memory_order_release);
+    notify();
+}
+
+void Loop::notify() noexcept {
+    boost::asio::post(reactor_->io, [] {});
+}
+
+void Loop::wake_remote(std::coroutine_handle<> task) noexcept {
+    bool wake_up = false;
+    {
+        const std::lock_guard guard{inbox_->lock};
+        inbox_->tasks.push_back(task);
+        inbox_->filled.store(true, std::memory_order_release);
+        wake_up = std::exchange(inbox_->waiting, false);
+    }
+    if (wake_up) notify();
+}
+
+void Loop::post(std::move_only_function<void()> work) {
+    bool wake_up = false;
+    {
+        const std::lock_guard guard{inbox_->lock};
+        inbox_->work.push_back(std::move(work));
+        inbox_->filled.store(true, std::memory_order_release);
+        wake_up = std::exchange(inbox_->waiting, false);
+    }
+    if (wake_up) notify();
+}
+
+/// False when something has arrived meanwhile. Under the inbox's lock, so that whoever comes later
+/// sees `waiting` and wakes us: no wake-up is lost between the check and the wait.
+bool Loop::prepare_to_wait() {
+    const std::lock_guard guard{inbox_->lock};
+    if (!inbox_->tasks.empty() || !inbox_->work.empty()) return false;
+    inbox_->waiting = true;
+    return true;
+}
+
+void Loop::wait_for_events() {
+    // A manual clock's timers are fired by whoever moves the clock and then runs the loop.
+    if (!timers_.empty() && clock_ == &Clock::steady()) reactor_->wake_at(timers_.earliest());
+    turn_started_.store(0, std::memory_order_relaxed);
+    reactor_->io.run_one();
+    const std::lock_guard guard{inbox_->lock};
+    inbox_->waiting = false;
+}
+
+void Loop::poll_reactor() { reactor_->io.poll(); }
+
+void Loop::turn() {
+    turn_started_.store(
+        Clock::steady().now().time_since_epoch().count(), std::memory_order_relaxed
+    );
+    if (inbox_->filled.load(std::memory_order_acquire)) take_inbox();
+    if (!timers_.empty()) fire_timers();
+    run_ready();
+    end_turn();
+}
+
+void Loop::take_inbox() {
+    std::vector<std::move_only_function<void()>> work;
+    {
+        const std::lock_guard guard{inbox_->lock};
+        inbox_->filled.store(false, std::memory_order_relaxed);
+        ready_.insert(ready_.end(), inbox_->tasks.begin(), inbox_->tasks.end());
+        inbox_->tasks.clear();
+        work.swap(inbox_->work);
+    }
+    for (auto& item : work) item();
+}
+
+void Loop::fire_timers() {
+    const auto now = clock_->now();
+    while (!timers_.empty() && timers_.earliest() <= now) {
+        detail::Timer& timer = timers_.pop();
+        timer.fire(timer);
+    }
+}
+
+void Loop::run_ready() {
+    std::size_t resumed = 0;
+    for (int round = 0;
+         round < rounds_per_turn && resumed < resumptions_per_turn && !ready_.empty();
+         ++round) {
+        load_.store(ready_.size(), std::memory_order_relaxed);
+        batch_.swap(ready_);
+        resumed += batch_.size();
+        for (auto task : batch_) task.resume();
+        batch_.clear();
+    }
+    load_.store(ready_.size(), std::memory_order_relaxed);
+}
+
+void Loop::end_turn() noexcept {
+    while (!turn_end_.empty()) {
+        detail::TurnHook& hook = turn_end_.pop_front();
+        hook.run(hook);
+    }
+}
+
+Duration Loop::busy_for() const noexcept {
+    const auto started = turn_started_.load(std::memory_order_relaxed);
+    if (started == 0) return Duration::zero();
+    return Clock::steady().now().time_since_epoch() - Duration{started};
+}
+
+}  // namespace stator::inline runtime

@@ -1,0 +1,126 @@
+#include "stator/runtime/task_scope.hpp"
+
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+#include <new>
+
+#include <fmt/format.h>
+
+#include "stator/base/sink.hpp"
+
+namespace stator::inline runtime {
+
+namespace {
+
+bool is_cancellation(const std::exception_ptr& error) noexcept {
+    try {
+        std::rethrow_exception(error);
+    } catch (const Error& known) {
+        return known.code() == ErrorCode::cancelled;
+    } catch (...) {
+        return false;
+    }
+}
+
+}  // namespace
+
+/// A running task of a scope: its frame, its environment, and what happens when it ends.
+struct TaskScope::Job : detail::Completion {
+    Job(TaskScope& scope_, Loop& loop, Task<void> task_) noexcept
+        : Completion{&Job::on_done},
+          scope{scope_},
+          env{&loop, scope_.token_},
+          task{std::move(task_)} {
+        auto& promise = task.handle().promise();
+        promise.env = &env;
+        promise.completion = this;
+    }
+    static void* operator new(std::size_t size) { return detail::take_frame(size); }
+    static void operator delete(void* block, std::size_t size) noexcept {
+        detail::give_frame(block, size);
+    }
+
+    static void on_done(Completion& completion) noexcept {
+        auto& job = static_cast<Job&>(completion);
+        TaskScope& scope = job.scope;
+        auto error = std::move(job.task.handle().promise().error);
+        delete &job;  // the frame, suspended for good, and everything it holds go before the scope
+                      // hears of it
+        scope.ended(std::move(error));
+    }
+
+    TaskScope& scope;
+    Env env;
+    Task<void> task;
+};
+
+TaskScope::TaskScope(CancellationToken parent) : token_{parent.child_token()} { idle_.set(); }
+
+TaskScope::~TaskScope() {
+    std::size_t running = 0;
+    {
+        const std::lock_guard guard{lock_};  // also waits for the last `ended` to leave
+        running = running_;
+    }
+    if (running == 0) return;
+    fmt::print(
+        stderr,
+        "stator: a TaskScope was destroyed while {} of its tasks run; close() it first\n",
+        running
+    );
+    std::abort();
+}
+
+void TaskScope::spawn(Task<void> task) { spawn_on(*Loop::current(), std::move(task)); }
+
+void TaskScope::spawn_on(Loop& loop, Task<void> task) {
+    auto* job = new Job{*this, loop, std::move(task)};
+    {
+        const std::lock_guard guard{lock_};
+        if (running_++ == 0) idle_.reset();
+    }
+    loop.wake(job->task.handle());
+}
+
+void TaskScope::ended(std::exception_ptr error) noexcept {
+    const bool failed = error && !is_cancellation(error);
+    bool first = false;
+    if (failed) {
+        const std::lock_guard guard{lock_};
+        first = !error_;
+        if (first) error_ = error;
+    }
+    if (first) token_.cancel();
+    // The last thing that touches the scope: after the lock is released its owner may destroy it.
+    const std::lock_guard guard{lock_};
+    if (--running_ == 0) idle_.set();
+}
+
+std::size_t TaskScope::size() const noexcept {
+    const std::lock_guard guard{lock_};
+    return running_;
+}
+
+std::exception_ptr TaskScope::take_error() noexcept {
+    const std::lock_guard guard{lock_};
+    return std::exchange(error_, nullptr);
+}
+
+Task<> TaskScope::join() {
+    while (size() != 0) co_await idle_.wait();
+    if (auto error = take_error()) std::rethrow_exception(error);
+}
+
+Task<> TaskScope::close(CancelReason reason) {
+    token_.cancel(reason);
+    if (auto ended = co_await as_result(shielded(join())); !ended) {
+        sink().report(
+            Severity::warn,
+            "stator::runtime",
+            fmt::format("a task failed: {}", ended.error().what())
+        );
+    }
+}
+
+}  // namespace stator::inline runtime

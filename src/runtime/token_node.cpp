@@ -1,0 +1,224 @@
+#include "runtime/token_node.hpp"
+
+#include <new>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "stator/runtime/detail/frame_pool.hpp"
+#include "stator/runtime/loop.hpp"
+
+namespace stator::inline runtime::detail {
+
+namespace {
+
+std::atomic<std::size_t> live_nodes{0};
+
+}  // namespace
+
+std::size_t live_token_nodes() noexcept { return live_nodes.load(std::memory_order_relaxed); }
+
+/// One `cancel` on its way down the tree. Nodes wait in `pending_` by their own links, with a
+/// memory reference each, so that a wide or deep tree needs neither allocation nor stack.
+class TokenNode::Cancellation {
+public:
+    explicit Cancellation(CancelReason cause) noexcept : cause_{cause} {}
+
+    /// With `node.lock_` held and its state just set: takes its children and its hooks.
+    void take(TokenNode& node) noexcept {
+        node.hooks_.for_each([&](CancelHook& hook) { take_hook(node, hook); });
+        std::uint32_t detached = 0;
+        node.children_.for_each([&](TokenNode& child) {
+            detach(child);
+            ++detached;
+        });
+        // Never the last references: the caller holds a handle or one of its own.
+        if (detached > 0) node.references_.fetch_sub(detached, std::memory_order_acq_rel);
+    }
+
+    void run() noexcept {
+        while (!pending_.empty()) {
+            TokenNode& node = pending_.pop_front();
+            node.lock_.lock();
+            take(node);
+            node.lock_.unlock();
+            node.release_memory();
+        }
+        // Only now may hooks fire: they wake operations, and no lock is held.
+        while (!local_.empty()) {
+            CancelHook& hook = local_.pop_front();
+            hook.fire(hook);
+        }
+        for (auto& [loop, nodes] : hops_) hop(loop, std::move(nodes));
+    }
+
+private:
+    void detach(TokenNode& child) noexcept {
+        const std::lock_guard guard{child.lock_};
+        Children::remove(child);
+        child.parent_ = nullptr;
+        if (child.reason() != CancelReason::none) return;
+        // Set here, not when its turn comes: whoever drops its last handle in between then knows
+        // that its children are ours to cancel.
+        child.set_state(CancelReason::parent, cause_);
+        child.hooks_.for_each([&](CancelHook& hook) { take_hook(child, hook); });
+        if (child.children_.empty()) return;
+        child.retain_memory();
+        pending_.push_back(child);
+    }
+
+    void take_hook(TokenNode& node, CancelHook& hook) noexcept {
+        if (hook.loop == Loop::current()) {
+            Hooks::remove(hook);
+            hook.node = nullptr;
+            local_.push_back(hook);
+            return;
+        }
+        for (auto& [loop, nodes] : hops_) {
+            if (loop != hook.loop) continue;
+            if (nodes.back() != &node) {
+                node.retain_memory();
+                nodes.push_back(&node);
+            }
+            return;
+        }
+        node.retain_memory();
+        hops_.emplace_back(hook.loop, std::vector<TokenNode*>{&node});
+    }
+
+    static void hop(Loop* loop, std::vector<TokenNode*> nodes) noexcept {
+        loop->post([nodes = std::move(nodes)] {
+            for (TokenNode* node : nodes) {
+                node->fire_local_hooks();
+                node->release_memory();
+            }
+        });
+    }
+
+    CancelReason cause_;
+    Children pending_;
+    Hooks local_;
+    std::vector<std::pair<Loop*, std::vector<TokenNode*>>> hops_;
+};
+
+TokenNode* TokenNode::create(TokenNode* parent) {
+    auto* node = ::new (take_frame(sizeof(TokenNode))) TokenNode;
+    live_nodes.fetch_add(1, std::memory_order_relaxed);
+    if (parent == nullptr) return node;
+    const std::lock_guard guard{parent->lock_};
+    if (parent->reason() != CancelReason::none) {
+        node->set_state(CancelReason::parent, parent->cause());
+        return node;
+    }
+    node->parent_ = parent;
+    parent->retain_memory();
+    parent->children_.push_back(*node);
+    return node;
+}
+
+void TokenNode::release_handle() noexcept {
+    if (handles_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+    leave_tree();
+    release_memory();
+}
+
+void TokenNode::release_memory() noexcept {
+    if (references_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+    live_nodes.fetch_sub(1, std::memory_order_relaxed);
+    this->~TokenNode();
+    give_frame(this, sizeof(TokenNode));
+}
+
+void TokenNode::cancel(CancelReason reason) noexcept {
+    Cancellation cancellation{reason};
+    lock_.lock();
+    if (this->reason() != CancelReason::none) return lock_.unlock();
+    set_state(reason, reason);
+    cancellation.take(*this);
+    lock_.unlock();
+    cancellation.run();
+}
+
+/// Locks this node and, first, its parent if it has one (invariant 2). Returns the parent, with a
+/// memory reference for the caller.
+TokenNode* TokenNode::lock_with_parent() noexcept {
+    lock_.lock();
+    while (TokenNode* parent = parent_) {
+        if (parent->lock_.try_lock()) {
+            parent->retain_memory();
+            return parent;
+        }
+        parent->retain_memory();
+        lock_.unlock();
+        parent->lock_.lock();
+        lock_.lock();
+        if (parent_ == parent) return parent;
+        parent->lock_.unlock();
+        parent->release_memory();
+    }
+    return nullptr;
+}
+
+void TokenNode::hand_children_to(TokenNode* parent) noexcept {
+    children_.for_each([&](TokenNode& child) {
+        const std::lock_guard guard{child.lock_};
+        Children::remove(child);
+        child.parent_ = parent;
+        if (parent != nullptr) {
+            parent->retain_memory();
+            parent->children_.push_back(child);
+        }
+        references_.fetch_sub(
+            1, std::memory_order_acq_rel
+        );  // never the last: the handles' one is still held
+    });
+}
+
+void TokenNode::leave_tree() noexcept {
+    TokenNode* parent = lock_with_parent();
+    // The children of a cancelled node are in the hands of the cancellation.
+    if (reason() == CancelReason::none) hand_children_to(parent);
+    if (parent != nullptr) {
+        Children::remove(*this);
+        parent_ = nullptr;
+    }
+    lock_.unlock();
+    if (parent == nullptr) return;
+    parent->lock_.unlock();
+    parent->release_memory();  // lock_with_parent's
+    parent->release_memory();  // this child's
+}
+
+bool TokenNode::arm(CancelHook& hook) noexcept {
+    hook.loop = Loop::current();
+    const std::lock_guard guard{lock_};
+    if (reason() != CancelReason::none) return false;
+    hook.node = this;
+    hooks_.push_back(hook);
+    return true;
+}
+
+void TokenNode::disarm(CancelHook& hook) noexcept {
+    const std::lock_guard guard{lock_};
+    Hooks::remove(hook);
+    hook.node = nullptr;
+}
+
+void TokenNode::fire_local_hooks() noexcept {
+    Hooks local;
+    {
+        const std::lock_guard guard{lock_};
+        hooks_.for_each([&](CancelHook& hook) {
+            if (hook.loop != Loop::current()) return;
+            Hooks::remove(hook);
+            hook.node = nullptr;
+            local.push_back(hook);
+        });
+    }
+    while (!local.empty()) {
+        CancelHook& hook = local.pop_front();
+        hook.fire(hook);
+    }
+}
+
+}  // namespace stator::inline runtime::detail
