@@ -69,7 +69,3 @@ set(STATOR_TEST_ENVIRONMENT
     "UBSAN_OPTIONS=print_stacktrace=1"
     "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1"
 )
-
-# Hook for every target of ours; see docs/testing.md for what was measured.
-function(stator_use_precompiled_headers target)
-endfunction()

@@ -62,7 +62,6 @@ function(stator_layer name)
         target_link_libraries(
             ${target} PRIVATE $<BUILD_INTERFACE:stator_compile_options> ${private_libraries}
         )
-        stator_use_precompiled_headers(${target})
     else()
         if(arg_PRIVATE_LIBS)
             message(FATAL_ERROR "stator: layer '${name}' has no sources to link PRIVATE_LIBS into")
@@ -93,13 +92,22 @@ function(stator_executable target)
         ${target} PRIVATE "${PROJECT_SOURCE_DIR}/src" "${PROJECT_SOURCE_DIR}"
     )
     target_link_libraries(${target} PRIVATE stator_compile_options ${arg_LIBS} fmt::fmt)
-    stator_use_precompiled_headers(${target})
     if(arg_FOLDER)
         set_target_properties(
             ${target}
             PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin/${arg_FOLDER}"
         )
     endif()
+endfunction()
+
+# stator_label_target(<target> <label>...): target tests_<label> builds what the tests of that label run.
+function(stator_label_target target)
+    foreach(label IN LISTS ARGN)
+        if(NOT TARGET tests_${label})
+            add_custom_target(tests_${label})
+        endif()
+        add_dependencies(tests_${label} ${target})
+    endforeach()
 endfunction()
 
 # stator_test(<name> LABEL <label>... SOURCES ... [LIBS ...] [TIMEOUT <seconds>] [ARGS ...] [RUN_SERIAL])
@@ -121,6 +129,7 @@ function(stator_test name)
         SOURCES ${arg_SOURCES}
         LIBS ${arg_LIBS} GTest::gtest GTest::gmock GTest::gtest_main
     )
+    stator_label_target(${name} ${arg_LABEL})
     add_test(NAME ${name} COMMAND ${name} ${arg_ARGS})
     set_tests_properties(
         ${name}
@@ -153,6 +162,7 @@ function(stator_fuzzer name)
     endif()
     stator_executable(${name} FOLDER fuzz SOURCES ${arg_SOURCES} LIBS ${arg_LIBS})
     if(STATOR_FUZZ)
+        stator_label_target(${name} fuzz)
         target_link_options(${name} PRIVATE -fsanitize=fuzzer)
         set(found "${PROJECT_BINARY_DIR}/fuzz/${name}")
         file(MAKE_DIRECTORY "${found}")
@@ -171,6 +181,7 @@ function(stator_fuzzer name)
                 ENVIRONMENT "${STATOR_TEST_ENVIRONMENT}"
         )
     else()
+        stator_label_target(${name} unit)
         add_test(NAME ${name}_replay COMMAND ${name} "${arg_CORPUS}")
         set_tests_properties(
             ${name}_replay
@@ -182,11 +193,17 @@ function(stator_fuzzer name)
     endif()
 endfunction()
 
-# stator_benchmark(<name> SOURCES ... [LIBS ...] [GOOGLE]): bin/<name>; GOOGLE links Google Benchmark's main.
+# stator_benchmark(<name> SOURCES ... [LIBS ...] [GOOGLE]): bin/<name>; GOOGLE links Google Benchmark's main and,
+# where that is not installed, leaves the benchmark out: only ./dev bench needs it.
 function(stator_benchmark name)
     cmake_parse_arguments(PARSE_ARGV 1 arg "GOOGLE" "" "SOURCES;LIBS")
     stator_refuse_unparsed("stator_benchmark(${name})" "${arg_UNPARSED_ARGUMENTS}")
     if(arg_GOOGLE)
+        find_package(benchmark QUIET)
+        if(NOT benchmark_FOUND)
+            message(STATUS "stator: no Google Benchmark, so no ${name}")
+            return()
+        endif()
         list(APPEND arg_LIBS benchmark::benchmark benchmark::benchmark_main)
     endif()
     stator_executable(${name} SOURCES ${arg_SOURCES} LIBS ${arg_LIBS})

@@ -1,7 +1,7 @@
-// Does this compiler generate correct coroutines? Exits 0 if so, else with the sum of what is wrong:
-//   1  a coroutine without locals that branches on an awaited bool returns the other branch's constant
-//   2  a closure passed by value within a co_await expression is destroyed more often than made
-// g++ 12 has both defects. No library of ours, so that it runs before anything else is configured.
+// Does this compiler generate correct coroutines? Exits 0 if so, else with the sum of:
+// - 1: a coroutine without locals that branches on an awaited bool takes the wrong branch;
+// - 2: a closure passed by value within a co_await expression is destroyed twice.
+// g++ 12 has both defects. No library of ours, so that it runs before anything is configured.
 #include <coroutine>
 #include <exception>
 #include <optional>
@@ -18,8 +18,7 @@ public:
 
         struct HandBack {
             bool await_ready() const noexcept { return false; }
-            std::coroutine_handle<> await_suspend(
-                std::coroutine_handle<promise_type> done
+            std::coroutine_handle<> await_suspend(std::coroutine_handle<promise_type> done
             ) const noexcept {
                 return done.promise().waiter;
             }
