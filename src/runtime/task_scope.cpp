@@ -27,10 +27,10 @@ bool is_cancellation(const std::exception_ptr& error) noexcept {
 
 /// A running task of a scope: its frame, its environment, and what happens when it ends.
 struct TaskScope::Job : detail::Completion {
-    Job(TaskScope& scope_, Loop& loop, Task<void> task_) noexcept
+    Job(TaskScope& scope_, Loop& loop, Task<void> task_, CancellationToken token) noexcept
         : Completion{&Job::on_done},
           scope{scope_},
-          env{&loop, scope_.token_},
+          env{&loop, std::move(token)},
           task{std::move(task_)} {
         auto& promise = task.handle().promise();
         promise.env = &env;
@@ -74,8 +74,10 @@ TaskScope::~TaskScope() {
 
 void TaskScope::spawn(Task<void> task) { spawn_on(*Loop::current(), std::move(task)); }
 
-void TaskScope::spawn_on(Loop& loop, Task<void> task) {
-    auto* job = new Job{*this, loop, std::move(task)};
+void TaskScope::spawn_on(Loop& loop, Task<void> task) { spawn_on(loop, std::move(task), token_); }
+
+void TaskScope::spawn_on(Loop& loop, Task<void> task, CancellationToken token) {
+    auto* job = new Job{*this, loop, std::move(task), std::move(token)};
     {
         const std::lock_guard guard{lock_};
         if (running_++ == 0) idle_.reset();

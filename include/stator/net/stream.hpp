@@ -1,0 +1,61 @@
+// A connected byte stream: a TCP socket, later with TLS in between.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <memory>
+#include <span>
+
+#include "stator/net/address.hpp"
+#include "stator/runtime/task.hpp"
+
+namespace stator::net {
+
+/// Belongs to one loop. One reader and one writer at a time; closing ends both.
+class Stream {
+public:
+    Stream() = default;
+    Stream(const Stream&) = delete;
+    Stream& operator=(const Stream&) = delete;
+    virtual ~Stream() = default;
+
+    /// Reads at least one byte into `space` (one or two parts, filled in order); 0 at the end of the stream.
+    /// Both the parts and their memory must stay until it completes.
+    /// Errors: `disconnected`. Cancel safety: throws `cancelled`; nothing was read.
+    virtual Task<std::size_t> read_some(std::span<const iovec> space) = 0;
+    /// Writes what the kernel takes at once, in the order of `parts`; 0 when it takes nothing now.
+    /// Errors: `disconnected`. Never waits.
+    virtual Result<std::size_t> try_write(std::span<const iovec> parts) noexcept = 0;
+    /// Waits until `try_write` may take something. Errors: `disconnected`. Cancel safety: throws
+    /// `cancelled`.
+    virtual Task<> writable() = 0;
+    /// Sends FIN after what was written; reading goes on.
+    virtual void shutdown_write() noexcept = 0;
+    /// Ends both directions; pending operations fail with `disconnected`. Idempotent.
+    virtual void close() noexcept = 0;
+
+    virtual const Address& local() const noexcept = 0;
+    virtual const Address& remote() const noexcept = 0;
+};
+
+/// An accepted connection that belongs to no loop yet. Move-only; closes what nobody took.
+class Accepted {
+public:
+    explicit Accepted(int descriptor) noexcept : descriptor_{descriptor} {}
+    Accepted(Accepted&& other) noexcept;
+    Accepted& operator=(Accepted&& other) noexcept;
+    ~Accepted();
+    /// A stream on the current loop. Errors (thrown): `disconnected` when the peer is gone already.
+    std::unique_ptr<Stream> attach() &&;
+
+private:
+    int descriptor_;
+};
+
+/// Connects to `address` (resolving a name, trying each address in turn), TCP_NODELAY set.
+/// Errors: `unavailable` (refused, unreachable, unknown name), retryable; the caller bounds it with
+/// `with_deadline`. Cancel safety: throws `cancelled`, the socket is closed.
+Task<std::unique_ptr<Stream>> dial(Address address);
+
+}  // namespace stator::net

@@ -1,0 +1,169 @@
+#include "stator/net/listener.hpp"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <chrono>
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ip/udp.hpp>
+#include <fmt/format.h>
+
+#include "net/endpoints.hpp"
+#include "stator/base/backoff.hpp"
+#include "stator/base/sink.hpp"
+#include "stator/runtime/asio.hpp"
+#include "stator/runtime/timer.hpp"
+
+namespace stator::net {
+
+namespace asio = boost::asio;
+using tcp = asio::ip::tcp;
+using ErrorCodeOf = boost::system::error_code;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr int backlog = 4096;
+
+bool is_shortage(int code) noexcept {
+    return code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM;
+}
+
+int open_reserve() noexcept { return ::open("/dev/null", O_RDONLY | O_CLOEXEC); }
+
+}  // namespace
+
+struct Listener::State {
+    State() : acceptor{reactor_of(*Loop::current())} {}
+    ~State() {
+        if (reserve >= 0) ::close(reserve);
+    }
+
+    /// Out of descriptors: gives up the reserve for a moment, takes the newest connection and
+    /// closes it, so that the peer learns it at once instead of waiting in the backlog.
+    void refuse_one() noexcept {
+        if (reserve < 0) return;
+        ::close(reserve);
+        const int refused =
+            ::accept4(acceptor.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (refused >= 0) ::close(refused);
+        reserve = open_reserve();
+    }
+
+    void report_shortage(int code) {
+        sink().count("net_accept_shortage_total", 1);
+        const auto now = Clock::current().now();
+        if (now < quiet_until) return;
+        quiet_until = now + 10s;
+        sink().report(
+            Severity::warn,
+            "stator::net",
+            fmt::format(
+                "{}: cannot accept: {}; new connections are refused until descriptors are free",
+                address.to_string(),
+                ErrorCodeOf{code, boost::system::system_category()}.message()
+            )
+        );
+    }
+
+    tcp::acceptor acceptor;
+    Address address;
+    int reserve = open_reserve();
+    TimePoint quiet_until{};
+    Backoff backoff{BackoffPolicy{.initial = 5ms, .max = 1s}};
+};
+
+Listener::Listener(std::unique_ptr<State> state) noexcept : state_{std::move(state)} {}
+Listener::~Listener() = default;
+
+Task<std::unique_ptr<Listener>> Listener::bind(Address address) {
+    auto state = std::make_unique<State>();
+    const auto failed = [&address](ErrorCode kind, const ErrorCodeOf& code) {
+        return Error{
+            kind,
+            "net.cannot_bind",
+            fmt::format("cannot listen on {}: {}", address.to_string(), code.message())
+        };
+    };
+    tcp::resolver resolver{reactor_of(*Loop::current())};
+    auto [code, found] = co_await resolver.async_resolve(
+        address.host,
+        std::to_string(address.port),
+        tcp::resolver::passive | tcp::resolver::numeric_service,
+        use_task
+    );
+    if (code == asio::error::operation_aborted)
+        throw Error{ErrorCode::cancelled, "cancelled while resolving"};
+    if (code || found.empty()) throw failed(ErrorCode::invalid_request, code);
+    const tcp::endpoint endpoint = found.begin()->endpoint();
+    ErrorCodeOf bound;
+    state->acceptor.open(endpoint.protocol(), bound);
+    if (!bound) state->acceptor.set_option(tcp::acceptor::reuse_address{true}, bound);
+    if (!bound) state->acceptor.bind(endpoint, bound);
+    if (!bound) state->acceptor.listen(backlog, bound);
+    if (!bound) state->acceptor.non_blocking(true, bound);
+    if (bound == asio::error::address_in_use) throw failed(ErrorCode::already_exists, bound);
+    if (bound) throw failed(ErrorCode::invalid_request, bound);
+    state->address = to_address(state->acceptor.local_endpoint());
+    co_return std::unique_ptr<Listener>{new Listener{std::move(state)}};
+}
+
+const Address& Listener::address() const noexcept { return state_->address; }
+
+Task<std::optional<Accepted>> Listener::accept() {
+    for (;;) {
+        if (!state_->acceptor.is_open()) co_return std::nullopt;
+        const int descriptor = ::accept4(
+            state_->acceptor.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK
+        );
+        if (descriptor >= 0) {
+            state_->backoff.reset();
+            co_return Accepted{descriptor};
+        }
+        const int code = errno;
+        if (is_shortage(code)) {
+            state_->report_shortage(code);
+            state_->refuse_one();
+            co_await sleep_for(state_->backoff.next());
+            continue;
+        }
+        // Everything else concerns one connection that is gone already (ECONNABORTED, EPROTO, ...).
+        if (code != EAGAIN && code != EWOULDBLOCK) continue;
+        const auto waited =
+            co_await state_->acceptor.async_wait(tcp::acceptor::wait_read, use_task);
+        if (waited == asio::error::operation_aborted && state_->acceptor.is_open()) {
+            throw Error{ErrorCode::cancelled, "cancelled while waiting for a connection"};
+        }
+        if (waited) co_return std::nullopt;
+    }
+}
+
+void Listener::close() noexcept {
+    ErrorCodeOf ignored;
+    state_->acceptor.close(ignored);
+}
+
+Result<std::string> local_address_towards(const Address& remote) {
+    // Connecting a datagram socket only looks up the route.
+    asio::io_context context;
+    ErrorCodeOf code;
+    asio::ip::udp::resolver resolver{context};
+    const auto found = resolver.resolve(remote.host, std::to_string(remote.port), code);
+    if (!code && !found.empty()) {
+        asio::ip::udp::socket probe{context};
+        probe.connect(found.begin()->endpoint(), code);
+        if (!code) {
+            const auto local = probe.local_endpoint(code);
+            if (!code) return local.address().to_string();
+        }
+    }
+    return fail(
+        ErrorCode::unavailable,
+        "net.no_route",
+        fmt::format("no local address reaches {}: {}", remote.to_string(), code.message())
+    );
+}
+
+}  // namespace stator::net

@@ -1,0 +1,163 @@
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include <boost/asio/connect.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <fmt/format.h>
+
+#include "net/endpoints.hpp"
+#include "stator/net/stream.hpp"
+#include "stator/runtime/asio.hpp"
+
+namespace stator::net {
+
+namespace asio = boost::asio;
+using tcp = asio::ip::tcp;
+using ErrorCodeOf = boost::system::error_code;
+
+namespace {
+
+Error disconnected(const Address& remote, std::string_view what) {
+    return Error{
+        ErrorCode::disconnected, "net.disconnected", fmt::format("{}: {}", remote.to_string(), what)
+    };
+}
+
+[[noreturn]] void throw_cancelled() {
+    throw Error{ErrorCode::cancelled, "cancelled while waiting for a socket"};
+}
+
+class TcpStream final : public Stream {
+public:
+    explicit TcpStream(tcp::socket socket) : socket_{std::move(socket)} {
+        ErrorCodeOf code;
+        socket_.set_option(tcp::no_delay{true}, code);
+        socket_.non_blocking(true, code);
+        if (!code) local_ = to_address(socket_.local_endpoint(code));
+        if (!code) remote_ = to_address(socket_.remote_endpoint(code));
+        if (code) throw Error{ErrorCode::disconnected, "net.disconnected", code.message()};
+    }
+
+    Task<std::size_t> read_some(std::span<const iovec> space) override {
+        std::array<asio::mutable_buffer, 2> parts{};
+        for (std::size_t i = 0; i < std::min(space.size(), parts.size()); ++i) {
+            parts[i] = asio::buffer(space[i].iov_base, space[i].iov_len);
+        }
+        auto [code, size] = co_await socket_.async_read_some(parts, use_task);
+        if (!code) co_return size;
+        if (code == asio::error::eof) co_return 0;
+        if (code == asio::error::operation_aborted && socket_.is_open()) throw_cancelled();
+        throw disconnected(remote_, code.message());
+    }
+
+    Result<std::size_t> try_write(std::span<const iovec> parts) noexcept override {
+        if (!socket_.is_open()) return std::unexpected{disconnected(remote_, "closed")};
+        msghdr message{};
+        message.msg_iov = const_cast<iovec*>(parts.data());  // sendmsg does not write through it
+        message.msg_iovlen = parts.size();
+        for (;;) {
+            const auto written =
+                ::sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+            if (written >= 0) return static_cast<std::size_t>(written);
+            if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS) return 0;
+            if (errno != EINTR)
+                return std::unexpected{disconnected(
+                    remote_, ErrorCodeOf{errno, boost::system::system_category()}.message()
+                )};
+        }
+    }
+
+    Task<> writable() override {
+        const auto code = co_await socket_.async_wait(tcp::socket::wait_write, use_task);
+        if (!code) co_return;
+        if (code == asio::error::operation_aborted && socket_.is_open()) throw_cancelled();
+        throw disconnected(remote_, code.message());
+    }
+
+    void shutdown_write() noexcept override {
+        ErrorCodeOf ignored;
+        socket_.shutdown(tcp::socket::shutdown_send, ignored);
+    }
+
+    void close() noexcept override {
+        ErrorCodeOf ignored;
+        socket_.close(ignored);
+    }
+
+    const Address& local() const noexcept override { return local_; }
+    const Address& remote() const noexcept override { return remote_; }
+
+private:
+    tcp::socket socket_;
+    Address local_;
+    Address remote_;
+};
+
+asio::io_context& current_reactor() { return reactor_of(*Loop::current()); }
+
+}  // namespace
+
+Address to_address(const tcp::endpoint& endpoint) {
+    return {endpoint.address().to_string(), endpoint.port()};
+}
+
+Accepted::Accepted(Accepted&& other) noexcept : descriptor_{std::exchange(other.descriptor_, -1)} {}
+
+Accepted& Accepted::operator=(Accepted&& other) noexcept {
+    std::swap(descriptor_, other.descriptor_);
+    return *this;
+}
+
+Accepted::~Accepted() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+std::unique_ptr<Stream> Accepted::attach() && {
+    sockaddr_storage name{};
+    socklen_t size = sizeof name;
+    if (::getsockname(descriptor_, reinterpret_cast<sockaddr*>(&name), &size) != 0) {
+        throw Error{ErrorCode::disconnected, "net.disconnected", "the accepted socket is gone"};
+    }
+    tcp::socket socket{current_reactor()};
+    ErrorCodeOf code;
+    socket.assign(name.ss_family == AF_INET6 ? tcp::v6() : tcp::v4(), descriptor_, code);
+    if (code) throw Error{ErrorCode::disconnected, "net.disconnected", code.message()};
+    descriptor_ = -1;
+    return std::make_unique<TcpStream>(std::move(socket));
+}
+
+Task<std::unique_ptr<Stream>> dial(Address address) {
+    const auto unavailable = [&address](const ErrorCodeOf& code) {
+        return Error{
+            ErrorCode::unavailable,
+            "net.cannot_connect",
+            fmt::format("cannot connect to {}: {}", address.to_string(), code.message())
+        };
+    };
+    tcp::socket socket{current_reactor()};
+    ErrorCodeOf numeric;
+    const auto ip = asio::ip::make_address(address.host, numeric);
+    ErrorCodeOf failure;
+    if (!numeric) {
+        failure = co_await socket.async_connect(tcp::endpoint{ip, address.port}, use_task);
+    } else {
+        tcp::resolver resolver{current_reactor()};
+        auto [code, found] =
+            co_await resolver.async_resolve(address.host, std::to_string(address.port), use_task);
+        failure = code;
+        if (!code) {
+            auto [connect_code, endpoint] = co_await asio::async_connect(socket, found, use_task);
+            failure = connect_code;
+        }
+    }
+    if (failure == asio::error::operation_aborted) throw_cancelled();
+    if (failure) throw unavailable(failure);
+    co_return std::make_unique<TcpStream>(std::move(socket));
+}
+
+}  // namespace stator::net
