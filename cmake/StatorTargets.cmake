@@ -145,7 +145,7 @@ endfunction()
 #
 # SOURCES define LLVMFuzzerTestOneInput. With STATOR_FUZZ: a libFuzzer binary, run for SECONDS (default 20) by
 # ctest label `fuzz`; what it finds new goes to the build tree. Without: the same entry point replays the corpus
-# once, as a unit test.
+# once, as a unit test (label `corpus`, too).
 function(stator_fuzzer name)
     cmake_parse_arguments(PARSE_ARGV 1 arg "" "CORPUS;SECONDS" "SOURCES;LIBS")
     stator_refuse_unparsed("stator_fuzzer(${name})" "${arg_UNPARSED_ARGUMENTS}")
@@ -186,7 +186,7 @@ function(stator_fuzzer name)
         set_tests_properties(
             ${name}_replay
             PROPERTIES
-                LABELS unit
+                LABELS "unit;corpus"
                 TIMEOUT 60
                 ENVIRONMENT "${STATOR_TEST_ENVIRONMENT}"
         )
