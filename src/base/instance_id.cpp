@@ -22,7 +22,7 @@ Result<InstanceId> InstanceId::parse(std::string_view text) {
     if (text.empty() || text.size() > 16 || padded || !only_digits) {
         auto message = fmt::format(
             "the instance id {} is not 1 to 16 lower-case hex digits without leading zeros",
-            quoted(text)
+            quoted_text(text)
         );
         return fail(ErrorCode::invalid_request, "instance_id.invalid", std::move(message));
     }

@@ -23,7 +23,7 @@ std::unexpected<Error> invalid_name(std::string_view what, std::string_view name
             ErrorCode::invalid_request, "name.invalid", fmt::format("the {} is empty", what)
         );
     }
-    auto message = fmt::format("the {} {} may hold only a-z 0-9 - _", what, quoted(name));
+    auto message = fmt::format("the {} {} may hold only a-z 0-9 - _", what, quoted_text(name));
     return fail(ErrorCode::invalid_request, "name.invalid", std::move(message));
 }
 
@@ -118,8 +118,9 @@ Result<EndpointId> EndpointId::parse(std::string_view text) {
                                    ? std::string_view::npos
                                    : path.rfind('.', endpoint_dot - 1);
     if (component_dot == std::string_view::npos) {
-        auto message =
-            fmt::format("the endpoint path {} is not namespace.component.endpoint", quoted(text));
+        auto message = fmt::format(
+            "the endpoint path {} is not namespace.component.endpoint", quoted_text(text)
+        );
         return fail(ErrorCode::invalid_request, "name.path", std::move(message));
     }
     EndpointId id{
@@ -129,7 +130,7 @@ Result<EndpointId> EndpointId::parse(std::string_view text) {
     };
     if (auto valid = id.check(); !valid) {
         return std::unexpected{
-            valid.error().with_context(fmt::format("endpoint path {}", quoted(text)))
+            valid.error().with_context(fmt::format("endpoint path {}", quoted_text(text)))
         };
     }
     return id;

@@ -50,7 +50,7 @@ Result<RequestId> RequestId::parse(std::string_view text) {
         half = (half << 4U) | static_cast<std::uint64_t>(value & 0xf);
     }
     if (good) return RequestId{halves[0], halves[1]};
-    auto message = fmt::format("the request id {} is not a UUID", quoted(text));
+    auto message = fmt::format("the request id {} is not a UUID", quoted_text(text));
     return fail(ErrorCode::invalid_request, "request_id.invalid", std::move(message));
 }
 

@@ -2,7 +2,7 @@
 
 namespace stator::inline base {
 
-std::string quoted(std::string_view text, std::size_t limit) {
+std::string quoted_text(std::string_view text, std::size_t limit) {
     constexpr std::string_view digits = "0123456789abcdef";
     std::string shown = "\"";
     for (const char letter : text.substr(0, limit)) {

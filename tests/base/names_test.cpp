@@ -65,7 +65,7 @@ TEST(Slug, replaces_what_is_not_allowed) {
         {"a\xf8\x88\x80\x80\x80", "a_____"},
     };
     for (const auto& row : rows) {
-        EXPECT_EQ(Slug::from_text(row.text).text(), row.slug) << quoted(row.text);
+        EXPECT_EQ(Slug::from_text(row.text).text(), row.slug) << quoted_text(row.text);
     }
 }
 
@@ -177,10 +177,10 @@ TEST(EndpointId, is_a_key_by_all_its_parts) {
     EXPECT_LT((EndpointId{"a", "b", "c"}), (EndpointId{"a", "b", "d"}));
 }
 
-TEST(Quoted, shows_foreign_text_on_one_line) {
-    EXPECT_EQ(quoted("plain"), "\"plain\"");
-    EXPECT_EQ(quoted("a\"b\\\n\x01\xff"), R"("a\x22b\x5c\x0a\x01\xff")");
-    EXPECT_EQ(quoted("abcdef", 3), "\"abc...\"");
+TEST(QuotedText, shows_foreign_text_on_one_line) {
+    EXPECT_EQ(quoted_text("plain"), "\"plain\"");
+    EXPECT_EQ(quoted_text("a\"b\\\n\x01\xff"), R"("a\x22b\x5c\x0a\x01\xff")");
+    EXPECT_EQ(quoted_text("abcdef", 3), "\"abc...\"");
 }
 
 }  // namespace
