@@ -95,6 +95,11 @@ def check_headers(arguments) -> list[str]:
     return [] if done.returncode == 0 else [l for l in done.stdout.splitlines() if "error:" in l]
 
 
+def header_of(unit: str) -> str:
+    """The public header that a generated source of target check_headers compiles alone."""
+    return Path(unit).read_text("utf-8").split('"')[1]
+
+
 def tidy_units(arguments) -> list[str]:
     """What to compile to see the wanted files: sources themselves, headers through who includes them."""
     database = json.loads((ROOT / arguments.build / "compile_commands.json").read_text("utf-8"))
@@ -103,13 +108,13 @@ def tidy_units(arguments) -> list[str]:
     alone = {unit for unit in units if "/check_headers/" in unit}
     changed = None if arguments.all else changed_files()
     if changed is None:
-        return sorted(ours | alone)
+        included = "".join(Path(unit).read_text("utf-8") for unit in ours)
+        return sorted(ours | {unit for unit in alone if header_of(unit) not in included})
     wanted = {str(ROOT / path) for path in changed} & ours
+    headers = {path.removeprefix("include/") for path in changed}
+    wanted |= {unit for unit in alone if header_of(unit) in headers}
     for path in changed:
-        if path.startswith("include/"):
-            stem = path.removeprefix("include/").replace("/", "_")
-            wanted |= {unit for unit in alone if Path(unit).name == f"{stem}.cpp"}
-        elif path.startswith("src/") and path.endswith(".hpp"):
+        if path.startswith("src/") and path.endswith(".hpp"):
             include = f'#include "{path.removeprefix("src/")}"'
             wanted |= {unit for unit in ours if include in Path(unit).read_text("utf-8")}
     return sorted(wanted)
