@@ -1,0 +1,1 @@
+"""The comparison harness behind benchmarks/run.py. Python's standard library only."""

@@ -1,0 +1,88 @@
+"""The workloads. A row is one table of the report; every peer that can run it does."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+    title: str
+    kind: str = "rpc"  # rpc, local or discovery
+    mode: str = "unary"
+    concurrency: int = 1
+    items: int = 1
+    size: int = 64
+    pace_us: int = 0
+    spread: bool = False
+
+    def client_options(self, seconds: float, warmup: float) -> list[str]:
+        options = {
+            "--mode": self.mode,
+            "--concurrency": self.concurrency,
+            "--seconds": seconds,
+            "--warmup": warmup,
+            "--items": self.items,
+            "--size": self.size,
+            "--pace-us": self.pace_us,
+        }
+        if self.spread:
+            options["--spread"] = 1
+        return [text for option, value in options.items() for text in (option, str(value))]
+
+
+def _unary(concurrency: int) -> Row:
+    return Row(
+        f"unary{concurrency}", f"Unary, 64 bytes each way, {concurrency} in flight", concurrency=concurrency
+    )
+
+
+def _stream(concurrency: int) -> Row:
+    return Row(
+        f"stream{concurrency}",
+        f"Streams of 100 items of 64 bytes, {concurrency} in flight",
+        mode="stream",
+        concurrency=concurrency,
+        items=100,
+    )
+
+
+def _paced(concurrency: int, spread: bool) -> Row:
+    starts = "starting evenly over 20 ms" if spread else "starting together"
+    return Row(
+        f"paced{concurrency}" + ("spread" if spread else ""),
+        f"{concurrency} streams of 40 items of 64 bytes, one each 20 ms, {starts}",
+        mode="paced",
+        concurrency=concurrency,
+        items=40,
+        pace_us=20_000,
+        spread=spread,
+    )
+
+
+ROWS = {
+    row.name: row
+    for row in (
+        *(_unary(concurrency) for concurrency in (1, 16, 64, 256, 1024)),
+        *(_stream(concurrency) for concurrency in (1, 64, 512)),
+        _paced(64, spread=False),
+        _paced(512, spread=False),
+        _paced(512, spread=True),
+        Row("local", "Operations inside one thread, ns", kind="local"),
+        Row("discovery", "Discovery, file backend", kind="discovery"),
+    )
+}
+
+DEFAULT_ROWS = ("unary1", "unary64", "stream64", "paced512", "paced512spread", "local", "discovery")
+
+
+def select(names: str) -> list[Row]:
+    """The rows of a comma-separated list, `all` being every one; raises ValueError naming an unknown one."""
+    chosen: dict[str, Row] = {}
+    for name in names.split(","):
+        if name == "all":
+            chosen.update(ROWS)
+        elif name in ROWS:
+            chosen[name] = ROWS[name]
+        else:
+            raise ValueError(f"no row '{name}'; there are {', '.join(ROWS)} and all")
+    return list(chosen.values())

@@ -1,0 +1,1 @@
+"""Unit tests of the harness: python3 -m unittest discover, see benchmarks/CMakeLists.txt."""

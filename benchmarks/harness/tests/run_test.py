@@ -1,0 +1,230 @@
+"""The whole harness on peers that are small scripts: what they do right and wrong, and the exit codes."""
+
+import contextlib
+import io
+import json
+import os
+import stat
+import sys
+import tempfile
+import time
+import unittest
+from pathlib import Path
+from unittest import mock
+
+import run
+from harness import peers
+from harness.peers import Peer, Setup
+from harness.process import PeerFailed, Process, cpu_seconds
+from harness.rows import ROWS
+
+# Serves until it is ended; burns CPU in between so that there is some to measure. With a socket pair of its
+# own it could do more, but the harness only reads its first line.
+SERVER = """
+import sys, time
+print({first!r}, flush=True)
+{body}
+"""
+CLIENT = """
+import json, sys, time
+print("measuring", flush=True)
+time.sleep(0.05)
+print("measured", flush=True)
+print(json.dumps({result!r}), flush=True)
+"""
+RESULT = {
+    "peer": "fake",
+    "mode": "unary",
+    "requests": 100,
+    "items": 0,
+    "requests_per_s": 20_000.0,
+    "p50_us": 50.0,
+    "p99_us": None,
+    "errors": 0,
+    "cpu_client_us_per_op": 3.0,
+}
+WAIT = "time.sleep(60)"
+BURN = "end = time.monotonic() + 60\nwhile time.monotonic() < end: pass"
+
+
+class Programs(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        self.setup = Setup(0.1, 0.0, self.folder, self.folder)
+
+    def program(self, name: str, text: str):
+        path = self.folder / name
+        path.write_text(f"#!{sys.executable}\n{text}")
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+    def rpc_program(self, name: str, server: str | None = None, client: str | None = None):
+        server = server or SERVER.format(first="listening 1", body=WAIT)
+        client = client or CLIENT.format(result=RESULT)
+        indented = ["\n".join("    " + line for line in part.splitlines()) for part in (server, client)]
+        self.program(name, f"import sys\nif sys.argv[1] == 'serve':\n{indented[0]}\nelse:\n{indented[1]}\n")
+
+    def run_rpc(self) -> dict[str, float]:
+        return peers.run_rpc(Peer("fake", "fake"), ROWS["unary1"], self.setup)["fake"]
+
+    def failure(self) -> str:
+        with self.assertRaises(PeerFailed) as caught:
+            self.run_rpc()
+        return str(caught.exception)
+
+
+class RpcTest(Programs):
+    def test_adds_the_cpu_of_both_sides(self):
+        self.rpc_program("fake", server=SERVER.format(first="listening 1", body=BURN))
+        metrics = self.run_rpc()
+        self.assertEqual(metrics["requests_per_s"], 20_000)
+        self.assertNotIn("p99_us", metrics)
+        # It burns all the time: about 50 ms for 100 requests, less when the machine is busy with others.
+        self.assertGreater(metrics["cpu_server_us_per_op"], 20)
+        self.assertAlmostEqual(metrics["cpu_us_per_op"], metrics["cpu_server_us_per_op"] + 3)
+
+    def test_passes_the_options_of_the_row(self):
+        client = CLIENT.replace("{result!r}", "{{'port': int(sys.argv[3]), 'given': len(sys.argv)}}").format()
+        self.rpc_program("fake", client=client)
+        self.assertEqual(self.run_rpc(), {"port": 1, "given": 18})
+
+    def test_discovery_folder_is_shared_and_removed(self):
+        first = "listening via discovery"
+        body = "import os\nopen(os.environ['DYN_FILE_KV'] + '/server', 'w').close()"
+        server = body + SERVER.format(first=first, body=WAIT)
+        client = "import os\n" + CLIENT.replace(
+            "{result!r}", "{{'seen': len(os.listdir(os.environ['DYN_FILE_KV']))}}"
+        ).format()
+        self.rpc_program("fake", server, client)
+        peer = Peer("fake", "fake", discovers=True)
+        made = []
+        original = tempfile.TemporaryDirectory
+        with mock.patch.object(
+            peers.tempfile, "TemporaryDirectory", lambda **options: made.append(original(**options)) or made[-1]
+        ):
+            result = peers.run_rpc(peer, ROWS["unary1"], self.setup)
+        self.assertEqual(result["fake"], {"seen": 1})
+        self.assertFalse(os.path.exists(made[0].name))
+
+    def test_names_what_went_wrong(self):
+        self.assertIn("does not start", self.failure())
+        self.rpc_program("fake", server="print('ready', flush=True)")
+        self.assertIn("did not print 'listening <port>' first", self.failure())
+        self.rpc_program("fake", server="raise SystemExit('error: no port')")
+        self.assertIn("no port", self.failure())
+        self.rpc_program("fake", client="raise SystemExit('error: refused')")
+        self.assertIn("printed 'None' where 'measuring' was due: error: refused", self.failure())
+        self.rpc_program("fake", client=CLIENT.format(result=RESULT).replace("measured", "done"))
+        self.assertIn("printed 'done' where 'measured' was due", self.failure())
+        self.rpc_program("fake", client=CLIENT.format(result=RESULT) + "\nsys.exit(3)")
+        self.assertIn("ended with status 3", self.failure())
+        self.rpc_program("fake", client=CLIENT.format(result=RESULT).replace("json.dumps", "str"))
+        self.assertIn("instead of a JSON line", self.failure())
+        self.rpc_program("fake", client=CLIENT.format(result=[1]))
+        self.assertIn("not an object", self.failure())
+
+    def test_a_client_that_hangs_is_ended(self):
+        self.rpc_program("fake", client=f"import time\n{WAIT}")
+        with mock.patch.object(peers, "CLIENT_SLACK", 0.2):
+            began = time.monotonic()
+            self.assertIn("printed nothing in time", self.failure())
+            self.assertLess(time.monotonic() - began, 30)
+
+    def test_leaves_no_process(self):
+        with Process([sys.executable, "-c", f"import time\nprint(1, flush=True)\n{WAIT}"]) as process:
+            process.line(time.monotonic() + 10)
+            self.assertGreater(cpu_seconds(process.pid), 0)
+        with self.assertRaises(ProcessLookupError):
+            os.kill(process.pid, 0)
+
+
+class LocalTest(Programs):
+    LINES = (
+        'import sys\nassert sys.argv[1:] == ["--repetitions", "5"]\n'
+        'print(\'{"operation":"yield","runtime":"one_worker","ns":40}\')\n'
+        'print(\'{"operation":"yield","runtime":"current_thread","ns":30}\')\n'
+    )
+
+    def test_runtimes_are_told_apart(self):
+        self.program("fake", self.LINES)
+        result = peers.run_local(Peer("tokio", "fake"), 5, self.setup)
+        self.assertEqual(result, {"tokio": {"yield_ns": 40}, "tokio_ct": {"yield_ns": 30}})
+
+    def test_names_what_went_wrong(self):
+        for text, problem in (
+            ("pass", "printed no result"),
+            ("print(1)", "not an object"),
+            ("print('{}')", "without 'operation' and 'ns'"),
+            (self.LINES + "sys.exit(1)", "ended with status 1"),
+        ):
+            self.program("fake", text)
+            with self.assertRaisesRegex(PeerFailed, problem):
+                peers.run_local(Peer("tokio", "fake"), 5, self.setup)
+
+
+class MainTest(Programs):
+    def main(self, *arguments: str) -> tuple[int, str]:
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(io.StringIO()):
+            try:
+                code = run.main(["--bin", str(self.folder), "--seconds", "0.1", "--warmup", "0", *arguments])
+            except SystemExit as ended:
+                code = ended.code
+        return code, output.getvalue()
+
+    def rpc_peers(self, ours: float, grpc: float):
+        for name, rate in (("stator_bench_rpc", ours), ("bench_peer_grpc", grpc)):
+            result = {**RESULT, "requests_per_s": rate, "p50_us": 1e6 / rate}
+            self.rpc_program(name, client=CLIENT.format(result=result))
+
+    def test_held(self):
+        self.rpc_peers(ours=30_000, grpc=10_000)
+        code, text = self.main("unary1", "--check")
+        self.assertEqual(code, 0, text)
+        self.assertIn("| unary1 | unary, 1 in flight | 2.5x grpc | pass |", text)
+        self.assertIn("| unary1 | unary, 1 in flight | 4.3x dynamo | not measured |", text)
+        self.assertIn("raw in unary1: no ", text)
+
+    def test_missed(self):
+        self.rpc_peers(ours=24_000, grpc=10_000)
+        code, text = self.main("unary1", "--check")
+        self.assertEqual(code, 1)
+        self.assertIn("| unary1 | unary, 1 in flight | 2.5x grpc | fail | 2.40x", text)
+
+    def test_without_check_a_miss_is_only_reported(self):
+        self.rpc_peers(ours=24_000, grpc=10_000)
+        self.assertEqual(self.main("unary1")[0], 0)
+
+    def test_ours_absent(self):
+        self.rpc_program("bench_peer_grpc")
+        code, text = self.main("--rows", "unary1,discovery", "--check")
+        self.assertEqual(code, 1)
+        self.assertIn("stator: absent", text)
+        self.assertNotIn("| pass |", text)
+
+    def test_json_and_markdown_files(self):
+        self.rpc_peers(ours=30_000, grpc=10_000)
+        figures, report = self.folder / "figures.json", self.folder / "report.md"
+        code, _ = self.main(
+            "unary1", "--check", "--json", str(figures), "--markdown", str(report), "--repetitions", "4"
+        )
+        self.assertEqual(code, 0)
+        data = json.loads(figures.read_text())
+        rates = data["rows"]["unary1"]["stator"]["metrics"]["requests_per_s"]
+        self.assertEqual(rates["samples"], [30_000.0] * 4)
+        self.assertIn("## unary1", report.read_text())
+
+    def test_usage(self):
+        for arguments in (
+            ["unary2"],
+            ["--peers", "nobody"],
+            ["--repetitions", "2", "--check"],
+            ["--repetitions", "0"],
+            ["--seconds", "0"],
+        ):
+            self.assertEqual(self.main(*arguments)[0], 2, arguments)
+
+
+if __name__ == "__main__":
+    unittest.main()

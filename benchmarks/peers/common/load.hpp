@@ -1,0 +1,114 @@
+// What every RPC peer shares: the command line, the measured window, latency histograms and the
+// result line. The protocol between a peer and run.py is described in benchmarks/README.md. No
+// dependency on stator.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace bench {
+
+using Clock = std::chrono::steady_clock;
+using TimePoint = Clock::time_point;
+using std::chrono::nanoseconds;
+
+enum class Mode { unary, stream, paced };
+
+std::string_view to_string(Mode mode);
+
+/// The options of a client. The defaults are a short run of 64-byte calls.
+struct Options {
+    std::uint16_t port = 0;
+    Mode mode = Mode::unary;
+    std::uint32_t concurrency = 1;
+    double seconds = 2;
+    double warmup = 0.4;
+    std::uint32_t items = 100;
+    std::uint32_t size = 64;
+    std::uint32_t pace_us = 0;
+    /// Paced only: the streams start evenly over one pace instead of all at once.
+    bool spread = false;
+
+    /// Ends the process with status 2 and a named error when the command line is not understood.
+    static Options parse(int argc, const char* const* argv);
+
+    nanoseconds pace() const { return std::chrono::microseconds{pace_us}; }
+    /// When item `index` (from 0) of a call that was issued at `issued` should reach the client:
+    /// the server sends it `index + 1` paces after its handler began, and an ideal network takes no
+    /// time.
+    TimePoint due(TimePoint issued, std::uint32_t index) const {
+        return issued + pace() * (index + 1);
+    }
+    /// How long after the first stream number `slot` starts.
+    nanoseconds start_delay(std::uint32_t slot) const;
+};
+
+/// Log-linear histogram of durations with a relative error below 1 %. One thread at a time.
+class Histogram {
+public:
+    /// Negative durations count as zero; anything above 18 minutes as that.
+    void record(nanoseconds value);
+    void merge(const Histogram& other);
+    std::uint64_t count() const { return count_; }
+    /// The value, in microseconds, that a share `quantile` of the samples does not exceed; empty
+    /// without samples.
+    std::optional<double> percentile_us(double quantile) const;
+
+private:
+    static constexpr unsigned sub_bits = 7;
+    static constexpr unsigned max_bits = 40;
+    static constexpr std::size_t buckets = (max_bits - sub_bits + 1) << sub_bits;
+
+    static std::size_t bucket_of(std::uint64_t value);
+    static double middle_of(std::size_t bucket);
+
+    std::array<std::uint64_t, buckets> counts_{};
+    std::uint64_t count_ = 0;
+};
+
+/// What one thread of a client counted.
+struct Tally {
+    Histogram latency;
+    Histogram added_delay;
+    std::uint64_t requests = 0;
+    std::uint64_t items = 0;
+    std::uint64_t errors = 0;
+
+    void merge(const Tally& other);
+};
+
+/// The measured window of a client: open() after the warm-up, close() at the end; both tell run.py,
+/// which then reads the server's CPU time. `recording` and `stopped` may be asked from any thread.
+class Window {
+public:
+    void open();
+    void close();
+
+    bool recording() const { return phase_.load(std::memory_order_relaxed) == Phase::open; }
+    bool stopped() const { return phase_.load(std::memory_order_relaxed) == Phase::closed; }
+
+    /// Prints the result line of the run.
+    void report(std::string_view peer, const Options& options, const Tally& tally) const;
+
+private:
+    enum class Phase { warming, open, closed };
+
+    std::atomic<Phase> phase_{Phase::warming};
+    TimePoint opened_;
+    nanoseconds cpu_at_open_{0};
+    nanoseconds elapsed_{0};
+    nanoseconds cpu_{0};
+};
+
+/// User and system time of this process.
+nanoseconds process_cpu();
+
+/// Prints `listening <port>`, which is what run.py waits for.
+void announce(int port);
+
+}  // namespace bench

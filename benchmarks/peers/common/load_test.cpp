@@ -1,0 +1,137 @@
+#include "common/load.hpp"
+
+#include <array>
+#include <cstdint>
+
+#include <gtest/gtest.h>
+
+namespace bench {
+namespace {
+
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+
+TEST(BenchHistogram, IsEmptyWithoutSamples) {
+    EXPECT_FALSE(Histogram{}.percentile_us(0.5).has_value());
+}
+
+TEST(BenchHistogram, FindsEveryValueWithinOnePercent) {
+    for (std::uint64_t ns = 1; ns < (std::uint64_t{1} << 40) - 1; ns += 1 + ns / 7) {
+        Histogram histogram;
+        histogram.record(nanoseconds{ns});
+        const double found = *histogram.percentile_us(0.5) * 1000;
+        ASSERT_NEAR(found, static_cast<double>(ns), static_cast<double>(ns) * 0.01) << ns;
+    }
+}
+
+TEST(BenchHistogram, RanksUniformSamples) {
+    Histogram histogram;
+    for (int us = 1; us <= 1000; ++us) histogram.record(microseconds{us});
+    EXPECT_EQ(histogram.count(), 1000U);
+    EXPECT_NEAR(*histogram.percentile_us(0.5), 500, 5);
+    EXPECT_NEAR(*histogram.percentile_us(0.99), 990, 10);
+    EXPECT_NEAR(*histogram.percentile_us(1), 1000, 10);
+    EXPECT_NEAR(*histogram.percentile_us(0), 1, 0.1);
+}
+
+TEST(BenchHistogram, APercentileIsASampleThatTheShareDoesNotExceed) {
+    Histogram histogram;
+    for (int i = 0; i < 99; ++i) histogram.record(microseconds{10});
+    histogram.record(milliseconds{5});
+    EXPECT_NEAR(*histogram.percentile_us(0.99), 10, 0.1);
+    EXPECT_NEAR(*histogram.percentile_us(0.999), 5000, 50);
+}
+
+TEST(BenchHistogram, ClampsWhatIsOutOfRange) {
+    Histogram histogram;
+    histogram.record(nanoseconds{-5});
+    histogram.record(std::chrono::hours{24});
+    EXPECT_EQ(histogram.count(), 2U);
+    EXPECT_EQ(*histogram.percentile_us(0.5), 0);
+    EXPECT_NEAR(*histogram.percentile_us(1), 1.0995e9, 1e7);
+}
+
+TEST(BenchTally, MergesEveryCount) {
+    Tally one;
+    one.latency.record(microseconds{10});
+    one.added_delay.record(microseconds{1});
+    one.requests = 1;
+    one.items = 2;
+    one.errors = 3;
+    Tally sum;
+    sum.merge(one);
+    sum.merge(one);
+    EXPECT_EQ(sum.latency.count(), 2U);
+    EXPECT_EQ(sum.added_delay.count(), 2U);
+    EXPECT_EQ(sum.requests, 2U);
+    EXPECT_EQ(sum.items, 4U);
+    EXPECT_EQ(sum.errors, 6U);
+}
+
+TEST(BenchOptions, ReadsEveryOption) {
+    const std::array arguments{
+        "--port",
+        "123",
+        "--mode",
+        "paced",
+        "--concurrency",
+        "5",
+        "--seconds",
+        "0.5",
+        "--warmup",
+        "0.1",
+        "--items",
+        "7",
+        "--size",
+        "9",
+        "--pace-us",
+        "20000",
+        "--spread",
+        "1"
+    };
+    const auto options = Options::parse(static_cast<int>(arguments.size()), arguments.data());
+    EXPECT_EQ(options.port, 123);
+    EXPECT_EQ(options.mode, Mode::paced);
+    EXPECT_EQ(options.concurrency, 5U);
+    EXPECT_EQ(options.seconds, 0.5);
+    EXPECT_EQ(options.warmup, 0.1);
+    EXPECT_EQ(options.items, 7U);
+    EXPECT_EQ(options.size, 9U);
+    EXPECT_EQ(options.pace(), milliseconds{20});
+    EXPECT_EQ(options.start_delay(0), milliseconds{0});
+    EXPECT_EQ(options.start_delay(4), milliseconds{16});
+    EXPECT_EQ(options.due(TimePoint{}, 2), TimePoint{milliseconds{60}});
+}
+
+TEST(BenchOptions, StartsTogetherUnlessSpread) {
+    Options options;
+    options.mode = Mode::paced;
+    options.pace_us = 20'000;
+    options.concurrency = 4;
+    EXPECT_EQ(options.start_delay(3), milliseconds{0});
+}
+
+template <std::size_t Count>
+void refuse(const std::array<const char*, Count>& arguments, const char* message) {
+    EXPECT_EXIT(
+        Options::parse(static_cast<int>(Count), arguments.data()),
+        testing::ExitedWithCode(2),
+        message
+    );
+}
+
+TEST(BenchOptionsDeathTest, RefusesWhatItDoesNotUnderstand) {
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    refuse(std::array{"--porz", "1"}, "unknown option '--porz'");
+    refuse(std::array{"--port"}, "--port needs a value");
+    refuse(std::array{"--port", "65536"}, "--port needs a number, not '65536'");
+    refuse(std::array{"--size", "6x"}, "--size needs a number, not '6x'");
+    refuse(std::array{"--seconds", "-1"}, "--seconds needs a number, not '-1'");
+    refuse(std::array{"--mode", "both"}, "--mode is unary, stream or paced, not 'both'");
+    refuse(std::array{"--concurrency", "0"}, "--concurrency must be at least 1");
+    refuse(std::array{"--mode", "paced"}, "--mode paced needs --pace-us");
+    refuse(std::array{"--mode", "stream", "--items", "0"}, "--items must be at least 1");
+}
+
+}  // namespace
+}  // namespace bench
