@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures stator beside its peers in one run, and checks the floors. README.md beside it has the details."""
+"""Measures stator beside its peers in one run, and checks the floors; see README.md beside it."""
 
 import argparse
 import json
@@ -25,7 +25,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--rows", help=f"the same as a list (default: {','.join(DEFAULT_ROWS)})")
     parser.add_argument("--peers", help="only these, a list (default: all that are built)")
     parser.add_argument("--repetitions", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=2.0, help="the measured window of a repetition")
+    parser.add_argument(
+        "--seconds", type=float, default=2.0, help="the measured window of a repetition"
+    )
     parser.add_argument("--warmup", type=float, default=0.4, help="seconds before the window")
     parser.add_argument("--quick", action="store_true", help="windows of 0.5 s after 0.2 s")
     parser.add_argument("--bin", type=Path, default=ROOT / "build/release/bin", help="our programs")
@@ -33,7 +35,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--build", action="store_true", help="build what is measured first")
     parser.add_argument("--check", action="store_true", help="exit 1 when a floor is missed")
     parser.add_argument("--json", type=Path, help="write the figures here")
-    parser.add_argument("--markdown", type=Path, help="write the report here instead of standard output")
+    parser.add_argument(
+        "--markdown", type=Path, help="write the report here instead of standard output"
+    )
     chosen = parser.parse_args(arguments)
     try:
         names = [*chosen.row, *([chosen.rows] if chosen.rows else [])]
@@ -45,7 +49,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     if chosen.peers - known:
         parser.error(f"no peer '{min(chosen.peers - known)}'; there are {', '.join(sorted(known))}")
     if chosen.repetitions < (floors.LEAST_REPETITIONS if chosen.check else 1):
-        parser.error(f"--repetitions must be at least 1, and {floors.LEAST_REPETITIONS} with --check")
+        parser.error(
+            f"--repetitions must be at least 1, and {floors.LEAST_REPETITIONS} with --check"
+        )
     if chosen.seconds <= 0 or chosen.warmup < 0:
         parser.error("--seconds must be above 0 and --warmup not below it")
     if chosen.quick:
@@ -62,19 +68,28 @@ def build(folder: Path):
             sys.exit(f"error: {folder} is not a configured build")
         subprocess.run(["cmake", "--preset", "release"], cwd=ROOT, check=True)
     targets = subprocess.run(
-        ["cmake", "--build", str(folder), "--target", "help"], capture_output=True, text=True, check=True
+        ["cmake", "--build", str(folder), "--target", "help"],
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     known = {line.partition(":")[0].removeprefix("... ").strip() for line in targets.splitlines()}
     wanted = [target for target in ("bench_peers", *OUR_TARGETS) if target in known]
     subprocess.run(["cmake", "--build", str(folder), "--target", *wanted], check=True)
 
 
-def measure(row: Row, peers: list[Peer], chosen: argparse.Namespace, setup: Setup) -> dict[str, Measured]:
+def measure(
+    row: Row, peers: list[Peer], chosen: argparse.Namespace, setup: Setup
+) -> dict[str, Measured]:
     """All repetitions of a row, the peers taking turns."""
     results: dict[str, Measured] = {}
     for repetition in range(1, chosen.repetitions + 1):
         for peer in peers:
-            print(f"{row.name} {repetition}/{chosen.repetitions} {peer.name}", file=sys.stderr, flush=True)
+            print(
+                f"{row.name} {repetition}/{chosen.repetitions} {peer.name}",
+                file=sys.stderr,
+                flush=True,
+            )
             try:
                 for name, metrics in run_once(peer, row, setup, 3 if chosen.quick else 7).items():
                     results.setdefault(name, Measured()).repetitions.append(metrics)
@@ -91,7 +106,11 @@ def measure_all(chosen: argparse.Namespace, setup: Setup) -> tuple[floors.Result
     for row in chosen.rows:
         peers = [peer for peer in PEERS if peer.runs(row) and peer.name in chosen.peers]
         built = [peer for peer in peers if setup.path(peer).exists()]
-        absent += [f"{peer.name} in {row.name}: no {setup.path(peer)}" for peer in peers if peer not in built]
+        absent += [
+            f"{peer.name} in {row.name}: no {setup.path(peer)}"
+            for peer in peers
+            if peer not in built
+        ]
         results[row.name] = measure(row, built, chosen, setup)
     return results, absent
 

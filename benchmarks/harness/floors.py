@@ -42,7 +42,9 @@ def load(path: Path) -> list[Floor]:
     """Raises ValueError naming what is wrong in the file."""
     with path.open("rb") as file:
         entries = tomllib.load(file).get("floor", [])
-    return [_floor(entry, f"{path.name}: floor {number}") for number, entry in enumerate(entries, 1)]
+    return [
+        _floor(entry, f"{path.name}: floor {number}") for number, entry in enumerate(entries, 1)
+    ]
 
 
 def _floor(entry: dict, where: str) -> Floor:
@@ -101,7 +103,9 @@ def _soundness(row: str, ours: Measured) -> list[Verdict]:
         problems.append(f"{errors} calls failed")
     if not problems:
         return []
-    return [Verdict(row, "every repetition and call succeeds", "absolute", FAIL, "; ".join(problems))]
+    return [
+        Verdict(row, "every repetition and call succeeds", "absolute", FAIL, "; ".join(problems))
+    ]
 
 
 def check_floor(floor: Floor, peers: dict[str, Measured]) -> list[Verdict]:

@@ -10,7 +10,7 @@ from .process import PeerFailed, Process, cpu_seconds
 from .rows import Row
 
 START_TIMEOUT = 10.0
-# A client may take this long beyond its warm-up and window: connecting before, calls in flight after.
+# A client may take this much longer than its warm-up and window, to connect and to finish calls.
 CLIENT_SLACK = 30.0
 PROGRAM_TIMEOUT = 300.0
 
@@ -29,7 +29,7 @@ class Peer:
         return row.kind == self.kind and (row.kind != "rpc" or row.mode in self.modes)
 
 
-# Our own programs are named stator in every kind; the others' names are what floors.toml calls them.
+# Our own programs are all named stator; the others' names are what floors.toml calls them.
 PEERS = (
     Peer("stator", "stator_bench_rpc", discovers=True),
     Peer("grpc", "bench_peer_grpc"),
@@ -73,7 +73,7 @@ def numbers(result: dict) -> dict[str, float]:
 
 
 def with_cpu(row: Row, result: dict, server_cpu: float) -> dict[str, float]:
-    """The metrics of a client's result line, CPU per operation of the server and of both sides added."""
+    """The metrics of a client's result line, and CPU per operation of the server and of both."""
     metrics = numbers(result)
     operations = metrics.get("requests" if row.mode == "unary" else "items", 0)
     client = metrics.get("cpu_client_us_per_op")
@@ -86,7 +86,9 @@ def with_cpu(row: Row, result: dict, server_cpu: float) -> dict[str, float]:
 def run_rpc(peer: Peer, row: Row, setup: Setup) -> dict[str, dict[str, float]]:
     program = str(setup.path(peer))
     with tempfile.TemporaryDirectory(prefix="bench-discovery-") as folder:
-        environment = {"DYN_DISCOVERY_BACKEND": "file", "DYN_FILE_KV": folder} if peer.discovers else {}
+        environment = (
+            {"DYN_DISCOVERY_BACKEND": "file", "DYN_FILE_KV": folder} if peer.discovers else {}
+        )
         with Process([program, *peer.serve], environment) as server:
             first = (server.line(time.monotonic() + START_TIMEOUT) or "").split()
             if first[:1] != ["listening"]:
@@ -140,7 +142,9 @@ def run_discovery(peer: Peer, setup: Setup) -> dict[str, dict[str, float]]:
             return {peer.name: numbers(result)}
 
 
-def run_once(peer: Peer, row: Row, setup: Setup, inner_repetitions: int) -> dict[str, dict[str, float]]:
+def run_once(
+    peer: Peer, row: Row, setup: Setup, inner_repetitions: int
+) -> dict[str, dict[str, float]]:
     """One repetition: metrics by the name under which they are reported. Raises PeerFailed."""
     if row.kind == "local":
         return run_local(peer, inner_repetitions, setup)

@@ -15,14 +15,14 @@ class PeerFailed(Exception):
 def cpu_seconds(pid: int) -> float:
     """User and system time of a running process, threads that have ended included.
 
-    The same quantity as utime + stime of /proc/<pid>/stat, but in nanoseconds and not in ticks of 10 ms:
-    a paced run uses less than 100 ms. The number is Linux' clock id of another process' CPU clock.
+    The same quantity as utime + stime of /proc/<pid>/stat, but in nanoseconds and not in ticks of
+    10 ms: a paced run uses less than 100 ms. The number is Linux' id of that process' CPU clock.
     """
     return time.clock_gettime((~pid << 3) | 2)
 
 
 class Process:
-    """A child with its output as lines and a bound on every wait. A context manager: leaving it ends the child."""
+    """A child, its output as lines, a bound on every wait. Leaving the context ends the child."""
 
     def __init__(self, command: list[str], environment: dict[str, str] | None = None):
         self.name = os.path.basename(command[0])
@@ -61,7 +61,7 @@ class Process:
         self._errors.close()
 
     def line(self, deadline: float) -> str | None:
-        """The next line of standard output; None at its end. PeerFailed when `deadline` (monotonic) passes."""
+        """The next line of output; None at its end. PeerFailed after `deadline`, monotonic."""
         with selectors.DefaultSelector() as selector:
             selector.register(self._child.stdout, selectors.EVENT_READ)
             while b"\n" not in self._buffer and not self._ended:

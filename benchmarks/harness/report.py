@@ -42,7 +42,9 @@ def cell(summary: Summary | None) -> str:
 def _metrics(row: Row, peers: dict[str, Measured]) -> list[str]:
     """The metrics worth a line, in reading order."""
     if row.kind != "rpc":
-        return list(dict.fromkeys(name for measured in peers.values() for name in measured.metrics()))
+        return list(
+            dict.fromkeys(name for measured in peers.values() for name in measured.metrics())
+        )
     hidden = _PER_ITEM if row.mode == "unary" else _PER_REQUEST
     if row.mode == "stream":
         hidden = (*_PER_REQUEST, "added_delay_p50_us", "added_delay_p99_us")
@@ -80,7 +82,9 @@ def ratio_table(row: Row, peers: dict[str, Measured]) -> str | None:
             continue
         theirs = [peers[name].summary(metric) for name in others]
         factors = [their and advantage(mine, their, is_cost(metric)) for their in theirs]
-        lines.append([_RPC_METRICS.get(metric, metric), *(f"{f:.2f}x" if f else _ABSENT for f in factors)])
+        lines.append(
+            [_RPC_METRICS.get(metric, metric), *(f"{f:.2f}x" if f else _ABSENT for f in factors)]
+        )
     return _table([f"{OURS} is better by", *others], lines)
 
 
@@ -94,12 +98,13 @@ def markdown(run: dict, results: Results, verdicts: list[Verdict] | None) -> str
     before, after = run["load_before"], run["load_after"]
     parts = [
         "# Benchmark run",
-        f"{machine['cores']} x {machine['processor']}, {machine['memory_gib']} GiB, {machine['system']}, "
-        f"Linux {machine['kernel']}; {machine['compiler']}; {machine['rust']}; gRPC {machine['grpc']}.",
-        f"Load average {before['load_average']:.2f} before and {after['load_average']:.2f} after; CPU in use "
-        f"by others {before['busy_share']:.0%} before and {after['busy_share']:.0%} after.",
-        f"{run['repetitions']} interleaved repetitions of {run['warmup']:g} s warm-up and {run['seconds']:g} s "
-        "measured, a fresh server each; **median** (least - greatest).",
+        f"{machine['cores']} x {machine['processor']}, {machine['memory_gib']} GiB, "
+        f"{machine['system']}, Linux {machine['kernel']}; {machine['compiler']}; "
+        f"{machine['rust']}; gRPC {machine['grpc']}.",
+        f"Load average {before['load_average']:.2f} before and {after['load_average']:.2f} after; "
+        f"CPU in use by others {before['busy_share']:.0%} before and {after['busy_share']:.0%} after.",
+        f"{run['repetitions']} interleaved repetitions of {run['warmup']:g} s warm-up and "
+        f"{run['seconds']:g} s measured, a fresh server each; **median** (least - greatest).",
     ]
     for name, peers in results.items():
         parts += [f"## {name}: {ROWS[name].title}", row_table(ROWS[name], peers)]

@@ -32,7 +32,9 @@ class Row:
 
 def _unary(concurrency: int) -> Row:
     return Row(
-        f"unary{concurrency}", f"Unary, 64 bytes each way, {concurrency} in flight", concurrency=concurrency
+        f"unary{concurrency}",
+        f"Unary, 64 bytes each way, {concurrency} in flight",
+        concurrency=concurrency,
     )
 
 
@@ -76,7 +78,7 @@ DEFAULT_ROWS = ("unary1", "unary64", "stream64", "paced512", "paced512spread", "
 
 
 def select(names: str) -> list[Row]:
-    """The rows of a comma-separated list, `all` being every one; raises ValueError naming an unknown one."""
+    """The rows of a comma-separated list, or `all`; raises ValueError naming an unknown one."""
     chosen: dict[str, Row] = {}
     for name in names.split(","):
         if name == "all":

@@ -40,7 +40,7 @@ class Summary:
 
 @dataclass
 class Measured:
-    """What one peer gave in one row: a sample per metric and repetition, and the repetitions that failed."""
+    """What one peer gave in one row: metrics per repetition, and the repetitions that failed."""
 
     repetitions: list[dict[str, float]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)

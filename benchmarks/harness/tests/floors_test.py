@@ -44,7 +44,8 @@ class AbsoluteFloorTest(unittest.TestCase):
 
     def test_peers_do_not_matter(self):
         self.assertEqual(
-            outcomes(rate_floor(), stator=rate(100, 100, 100), grpc=rate(900, 900, 900)), [(">= 100", PASS)]
+            outcomes(rate_floor(), stator=rate(100, 100, 100), grpc=rate(900, 900, 900)),
+            [(">= 100", PASS)],
         )
 
 
@@ -54,17 +55,25 @@ class RatioFloorTest(unittest.TestCase):
         slow, fast = rate(10, 10, 10), rate(1000, 1000, 1000)
         self.assertEqual(outcomes(floor, stator=rate(25, 25, 25), grpc=slow), [("2.5x grpc", PASS)])
         self.assertEqual(outcomes(floor, stator=rate(24, 24, 24), grpc=slow), [("2.5x grpc", FAIL)])
-        self.assertEqual(outcomes(floor, stator=rate(2499, 2499, 2499), grpc=fast), [("2.5x grpc", FAIL)])
+        self.assertEqual(
+            outcomes(floor, stator=rate(2499, 2499, 2499), grpc=fast), [("2.5x grpc", FAIL)]
+        )
 
     def test_cost(self):
         floor = cost_floor(grpc=4)
-        self.assertEqual(outcomes(floor, stator=cost(10, 10, 10), grpc=cost(40, 40, 40)), [("4x grpc", PASS)])
-        self.assertEqual(outcomes(floor, stator=cost(11, 11, 11), grpc=cost(40, 40, 40)), [("4x grpc", FAIL)])
+        self.assertEqual(
+            outcomes(floor, stator=cost(10, 10, 10), grpc=cost(40, 40, 40)), [("4x grpc", PASS)]
+        )
+        self.assertEqual(
+            outcomes(floor, stator=cost(11, 11, 11), grpc=cost(40, 40, 40)), [("4x grpc", FAIL)]
+        )
 
     def test_every_peer_that_is_there_counts(self):
         floor = rate_floor(dynamo=4, grpc=2)
         self.assertEqual(
-            outcomes(floor, stator=rate(30, 30, 30), grpc=rate(10, 10, 10), dynamo=rate(10, 10, 10)),
+            outcomes(
+                floor, stator=rate(30, 30, 30), grpc=rate(10, 10, 10), dynamo=rate(10, 10, 10)
+            ),
             [("4x dynamo", FAIL), ("2x grpc", PASS)],
         )
 
@@ -82,7 +91,8 @@ class RatioFloorTest(unittest.TestCase):
             [("4x dynamo", NOT_MEASURED), (">= 100", FAIL)],
         )
         self.assertEqual(
-            outcomes(floor, stator=rate(100, 100, 100)), [("4x dynamo", NOT_MEASURED), (">= 100", PASS)]
+            outcomes(floor, stator=rate(100, 100, 100)),
+            [("4x dynamo", NOT_MEASURED), (">= 100", PASS)],
         )
 
     def test_a_peer_that_failed_is_not_measured(self):
@@ -112,8 +122,10 @@ class OursTest(unittest.TestCase):
             cost(1, 1, 1),
         )
         for stator in ours:
-            self.assertEqual(outcomes(rate_floor(grpc=2), stator=stator, grpc=rate(1, 1, 1)),
-                             [(">= 100", NOT_MEASURED)])
+            self.assertEqual(
+                outcomes(rate_floor(grpc=2), stator=stator, grpc=rate(1, 1, 1)),
+                [(">= 100", NOT_MEASURED)],
+            )
         self.assertEqual(outcomes(rate_floor(), grpc=rate(1, 1, 1)), [(">= 100", NOT_MEASURED)])
 
 
@@ -133,11 +145,19 @@ class CheckTest(unittest.TestCase):
         self.assertTrue(floors.holds(floors.check([rate_floor(dynamo=4, grpc=2)], results)))
 
     def test_one_missed_ratio_is_a_miss(self):
-        results = {"unary1": {"stator": rate(30, 30, 30), "grpc": rate(1, 1, 1), "dynamo": rate(10, 10, 10)}}
+        results = {
+            "unary1": {
+                "stator": rate(30, 30, 30),
+                "grpc": rate(1, 1, 1),
+                "dynamo": rate(10, 10, 10),
+            }
+        }
         self.assertFalse(floors.holds(floors.check([rate_floor(dynamo=4, grpc=2)], results)))
 
     def test_our_absence_does_not_hold(self):
-        self.assertFalse(floors.holds(floors.check([rate_floor()], {"unary1": {"grpc": rate(1, 1, 1)}})))
+        self.assertFalse(
+            floors.holds(floors.check([rate_floor()], {"unary1": {"grpc": rate(1, 1, 1)}}))
+        )
 
     def test_nothing_judged_does_not_hold(self):
         self.assertFalse(floors.holds(floors.check([rate_floor()], {"unary64": {}})))
@@ -167,11 +187,15 @@ class LoadTest(unittest.TestCase):
 
     def test_reads_a_floor(self):
         text = '[[floor]]\nrow="unary1"\nmetric="p50_us"\ntitle="t"\nat_most=75\nratio={grpc=2.5}\n'
-        self.assertEqual(self.load(text), [Floor("unary1", "p50_us", "t", 75.0, True, {"grpc": 2.5})])
+        self.assertEqual(
+            self.load(text), [Floor("unary1", "p50_us", "t", 75.0, True, {"grpc": 2.5})]
+        )
 
     def test_names_what_is_wrong(self):
         start = 'row="unary1"\nmetric="m"\ntitle="t"\n'
-        self.assertIn("no row 'unary2'", self.refused('row="unary2"\nmetric="m"\ntitle="t"\nat_most=1\n'))
+        self.assertIn(
+            "no row 'unary2'", self.refused('row="unary2"\nmetric="m"\ntitle="t"\nat_most=1\n')
+        )
         self.assertIn("'title' is missing", self.refused('row="unary1"\nmetric="m"\nat_most=1\n'))
         self.assertIn("needs one of", self.refused(start))
         self.assertIn("needs one of", self.refused(start + "at_most=1\nat_least=1\n"))

@@ -47,7 +47,9 @@ class NumberTest(unittest.TestCase):
 class TableTest(unittest.TestCase):
     peers = {
         "stator": Measured([{"requests_per_s": 300.0, "p50_us": 20.0, "errors": 0.0}]),
-        "grpc": Measured([{"requests_per_s": 100.0, "p50_us": 50.0, "errors": 0.0}], ["crashed once"]),
+        "grpc": Measured(
+            [{"requests_per_s": 100.0, "p50_us": 50.0, "errors": 0.0}], ["crashed once"]
+        ),
     }
 
     def test_row(self):
@@ -88,7 +90,9 @@ class TableTest(unittest.TestCase):
 
 class SelectTest(unittest.TestCase):
     def test_select(self):
-        self.assertEqual([row.name for row in select("unary64,unary1,unary64")], ["unary64", "unary1"])
+        self.assertEqual(
+            [row.name for row in select("unary64,unary1,unary64")], ["unary64", "unary1"]
+        )
         self.assertEqual(len(select("local,all")), len(ROWS))
         with self.assertRaisesRegex(ValueError, "no row 'unary2'"):
             select("unary1,unary2")

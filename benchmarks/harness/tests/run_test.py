@@ -1,4 +1,4 @@
-"""The whole harness on peers that are small scripts: what they do right and wrong, and the exit codes."""
+"""The whole harness on peers that are small scripts: right and wrong ones, and the exit codes."""
 
 import contextlib
 import io
@@ -18,8 +18,7 @@ from harness.peers import Peer, Setup
 from harness.process import PeerFailed, Process, cpu_seconds
 from harness.rows import ROWS
 
-# Serves until it is ended; burns CPU in between so that there is some to measure. With a socket pair of its
-# own it could do more, but the harness only reads its first line.
+# Waits until it is ended, or burns CPU so that there is some to measure.
 SERVER = """
 import sys, time
 print({first!r}, flush=True)
@@ -62,8 +61,12 @@ class Programs(unittest.TestCase):
     def rpc_program(self, name: str, server: str | None = None, client: str | None = None):
         server = server or SERVER.format(first="listening 1", body=WAIT)
         client = client or CLIENT.format(result=RESULT)
-        indented = ["\n".join("    " + line for line in part.splitlines()) for part in (server, client)]
-        self.program(name, f"import sys\nif sys.argv[1] == 'serve':\n{indented[0]}\nelse:\n{indented[1]}\n")
+        indented = [
+            "\n".join("    " + line for line in part.splitlines()) for part in (server, client)
+        ]
+        self.program(
+            name, f"import sys\nif sys.argv[1] == 'serve':\n{indented[0]}\nelse:\n{indented[1]}\n"
+        )
 
     def run_rpc(self) -> dict[str, float]:
         return peers.run_rpc(Peer("fake", "fake"), ROWS["unary1"], self.setup)["fake"]
@@ -80,12 +83,14 @@ class RpcTest(Programs):
         metrics = self.run_rpc()
         self.assertEqual(metrics["requests_per_s"], 20_000)
         self.assertNotIn("p99_us", metrics)
-        # It burns all the time: about 50 ms for 100 requests, less when the machine is busy with others.
+        # It burns all the time: 50 ms for 100 requests, less when the machine is busy with others.
         self.assertGreater(metrics["cpu_server_us_per_op"], 20)
         self.assertAlmostEqual(metrics["cpu_us_per_op"], metrics["cpu_server_us_per_op"] + 3)
 
     def test_passes_the_options_of_the_row(self):
-        client = CLIENT.replace("{result!r}", "{{'port': int(sys.argv[3]), 'given': len(sys.argv)}}").format()
+        client = CLIENT.replace(
+            "{result!r}", "{{'port': int(sys.argv[3]), 'given': len(sys.argv)}}"
+        ).format()
         self.rpc_program("fake", client=client)
         self.assertEqual(self.run_rpc(), {"port": 1, "given": 18})
 
@@ -93,15 +98,20 @@ class RpcTest(Programs):
         first = "listening via discovery"
         body = "import os\nopen(os.environ['DYN_FILE_KV'] + '/server', 'w').close()"
         server = body + SERVER.format(first=first, body=WAIT)
-        client = "import os\n" + CLIENT.replace(
-            "{result!r}", "{{'seen': len(os.listdir(os.environ['DYN_FILE_KV']))}}"
-        ).format()
+        client = (
+            "import os\n"
+            + CLIENT.replace(
+                "{result!r}", "{{'seen': len(os.listdir(os.environ['DYN_FILE_KV']))}}"
+            ).format()
+        )
         self.rpc_program("fake", server, client)
         peer = Peer("fake", "fake", discovers=True)
         made = []
         original = tempfile.TemporaryDirectory
         with mock.patch.object(
-            peers.tempfile, "TemporaryDirectory", lambda **options: made.append(original(**options)) or made[-1]
+            peers.tempfile,
+            "TemporaryDirectory",
+            lambda **options: made.append(original(**options)) or made[-1],
         ):
             result = peers.run_rpc(peer, ROWS["unary1"], self.setup)
         self.assertEqual(result["fake"], {"seen": 1})
@@ -132,7 +142,9 @@ class RpcTest(Programs):
             self.assertLess(time.monotonic() - began, 30)
 
     def test_leaves_no_process(self):
-        with Process([sys.executable, "-c", f"import time\nprint(1, flush=True)\n{WAIT}"]) as process:
+        with Process(
+            [sys.executable, "-c", f"import time\nprint(1, flush=True)\n{WAIT}"]
+        ) as process:
             process.line(time.monotonic() + 10)
             self.assertGreater(cpu_seconds(process.pid), 0)
         with self.assertRaises(ProcessLookupError):
@@ -168,7 +180,9 @@ class MainTest(Programs):
         output = io.StringIO()
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(io.StringIO()):
             try:
-                code = run.main(["--bin", str(self.folder), "--seconds", "0.1", "--warmup", "0", *arguments])
+                code = run.main(
+                    ["--bin", str(self.folder), "--seconds", "0.1", "--warmup", "0", *arguments]
+                )
             except SystemExit as ended:
                 code = ended.code
         return code, output.getvalue()
@@ -207,7 +221,14 @@ class MainTest(Programs):
         self.rpc_peers(ours=30_000, grpc=10_000)
         figures, report = self.folder / "figures.json", self.folder / "report.md"
         code, _ = self.main(
-            "unary1", "--check", "--json", str(figures), "--markdown", str(report), "--repetitions", "4"
+            "unary1",
+            "--check",
+            "--json",
+            str(figures),
+            "--markdown",
+            str(report),
+            "--repetitions",
+            "4",
         )
         self.assertEqual(code, 0)
         data = json.loads(figures.read_text())

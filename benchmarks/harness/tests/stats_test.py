@@ -52,7 +52,13 @@ class AdvantageTest(unittest.TestCase):
         self.assertIsNone(advantage(Summary((0,)), Summary((5,)), cost=True))
 
     def test_direction_follows_from_the_name(self):
-        for name in ("p99_us", "cpu_us_per_op", "spawn_ns", "kill_to_unrouted_ms", "failures_per_call"):
+        for name in (
+            "p99_us",
+            "cpu_us_per_op",
+            "spawn_ns",
+            "kill_to_unrouted_ms",
+            "failures_per_call",
+        ):
             self.assertTrue(is_cost(name), name)
         for name in ("requests_per_s", "items_per_s"):
             self.assertFalse(is_cost(name), name)

@@ -1,7 +1,7 @@
-//! Local operations of tokio on a current-thread runtime and on a multi-thread runtime with one worker.
+//! Local operations of tokio on a multi-thread runtime with one worker and on a current-thread runtime.
 //!
-//! Prints one JSON line per runtime and operation. Every operation runs inside a spawned task, so that what it
-//! spawns and wakes stays on the thread that runs it. benchmarks/README.md says what each operation counts.
+//! Prints one JSON line per runtime and operation. Every operation runs inside a spawned task, so that
+//! what it spawns and wakes stays on the thread that runs it. benchmarks/README.md says what each counts.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 use tokio::task::yield_now;
 use tokio_util::sync::CancellationToken;
 
-/// Tasks per round of `spawn`, and tasks that take turns in `yield`: below the 256 places of a worker's own queue,
-/// and enough to share what a turn of the driver costs.
+/// Tasks per round of `spawn`, and tasks that take turns in `yield`: below the 256 places of a worker's
+/// own queue, and enough to share what a turn of the driver costs.
 const BATCH: u64 = 100;
 const SPAWNS: u64 = 50_000;
 const YIELDS: u64 = 100_000;
@@ -115,8 +115,13 @@ async fn wake() -> f64 {
     ns_per(started, CHILDREN)
 }
 
-fn measure<F>(runtime: &Runtime, name: &str, operation: &str, repetitions: usize, run: impl Fn() -> F)
-where
+fn measure<F>(
+    runtime: &Runtime,
+    name: &str,
+    operation: &str,
+    repetitions: usize,
+    run: impl Fn() -> F,
+) where
     F: Future<Output = f64> + Send + 'static,
 {
     let once = || {
@@ -140,7 +145,13 @@ fn measure_all(runtime: &Runtime, name: &str, repetitions: usize) {
     measure(runtime, name, "spawn", repetitions, spawn);
     measure(runtime, name, "yield", repetitions, take_turns);
     measure(runtime, name, "channel", repetitions, channel);
-    measure(runtime, name, "cancel_per_child", repetitions, cancel_per_child);
+    measure(
+        runtime,
+        name,
+        "cancel_per_child",
+        repetitions,
+        cancel_per_child,
+    );
     measure(runtime, name, "wake", repetitions, wake);
 }
 
@@ -151,9 +162,13 @@ fn repetitions() -> Result<usize, String> {
         [] => Ok(11),
         [option, count] if option == "--repetitions" => match count.parse() {
             Ok(count) if count > 0 => Ok(count),
-            _ => Err(format!("--repetitions needs a number above 0, not '{count}'")),
+            _ => Err(format!(
+                "--repetitions needs a number above 0, not '{count}'"
+            )),
         },
-        other => Err(format!("usage: bench_peer_tokio [--repetitions N], not {other:?}")),
+        other => Err(format!(
+            "usage: bench_peer_tokio [--repetitions N], not {other:?}"
+        )),
     }
 }
 
@@ -162,8 +177,15 @@ fn main() {
         eprintln!("error: {problem}");
         std::process::exit(2);
     });
-    let one_worker = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let one_worker = Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build();
     measure_all(&one_worker.expect("a runtime"), "one_worker", repetitions);
     let current_thread = Builder::new_current_thread().enable_all().build();
-    measure_all(&current_thread.expect("a runtime"), "current_thread", repetitions);
+    measure_all(
+        &current_thread.expect("a runtime"),
+        "current_thread",
+        repetitions,
+    );
 }
