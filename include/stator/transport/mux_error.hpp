@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <optional>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "stator/base/error.hpp"
@@ -22,5 +24,8 @@ std::vector<std::byte> encode_error(const Error* error);
 /// The error in `block`, nothing for class 0; protocol, detail "mux.bad_error" for a defective
 /// block. Bytes that are not UTF-8 and control characters read as '?'.
 Result<std::optional<Error>> decode_error(std::span<const std::byte> block);
+
+/// A peer's text made fit for logs and JSON: what is not UTF-8 and control characters become '?'.
+std::string clean_text(std::string_view text);
 
 }  // namespace stator::transport::mux

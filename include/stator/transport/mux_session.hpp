@@ -128,8 +128,9 @@ public:
     /// The application took a message of `size` bytes. Once per message.
     void consumed(StreamId stream, std::size_t size);
     /// The owner has no more interest: no further event, the id is forgotten, its memory free. A
-    /// call still going on is killed (caller) or failed as "mux.abandoned" (worker). Every
-    /// stream, opened or received, is released once; unknown ids are ignored.
+    /// call still going on is killed (caller) or failed as "mux.abandoned" (worker), except that a
+    /// worker's answer whose end was given (send with `end`, end, fail) still leaves completely.
+    /// Every stream, opened or received, is released once; unknown ids are ignored.
     void release(StreamId stream);
     void* context(StreamId stream) const noexcept;
     void set_context(StreamId stream, void* context) noexcept;

@@ -1,0 +1,85 @@
+#include "transport/mux_ledger.hpp"
+
+namespace stator::transport::mux {
+namespace {
+
+/// Most that one CREDIT frame gives; far above any sensible window.
+constexpr std::int64_t most_grant = std::int64_t{1} << 31;
+constexpr std::int64_t worth_a_frame = 8192;
+
+}  // namespace
+
+void Ledger::charge(StreamBook& book, std::uint64_t charge, bool incomplete) noexcept {
+    balance_ -= static_cast<std::int64_t>(charge);
+    book.balance -= static_cast<std::int64_t>(charge);
+    book.held += charge;
+    if (book.announced > 0) {
+        missing_ -= charge;
+    } else {
+        held_ += charge;
+    }
+    if (incomplete) {
+        book.assembled += charge;
+    } else {
+        book.assembled = 0;
+        book.announced = 0;
+    }
+}
+
+bool Ledger::reserve(StreamBook& book, std::uint64_t total) noexcept {
+    if (reserved_ + total > large_budget_) return false;
+    book.announced = total;
+    book.reserved += total;
+    reserved_ += total;
+    missing_ += total - book.assembled;
+    held_ -= book.assembled;
+    return true;
+}
+
+void Ledger::taken(StreamBook& book, std::uint64_t charge) noexcept {
+    // What is still incomplete cannot have been taken.
+    const auto complete = book.held - book.assembled;
+    charge = std::min(charge, complete);
+    book.held -= charge;
+    // Of one stream, plain memory is freed before what was reserved.
+    const auto reserved = book.reserved - book.announced;
+    const auto freed = reserved - std::min(reserved, complete - charge);
+    book.reserved -= freed;
+    reserved_ -= freed;
+    held_ -= charge - freed;
+}
+
+void Ledger::forget(StreamBook& book) noexcept {
+    const auto missing = book.announced > 0 ? book.announced - book.assembled : 0;
+    missing_ -= missing;
+    reserved_ -= book.reserved;
+    held_ -= book.held - (book.reserved - missing);
+    book = StreamBook{};
+}
+
+std::uint32_t Ledger::stream_due(const StreamBook& book) const noexcept {
+    const std::int64_t target = stream_target();
+    auto room = target - book.balance - static_cast<std::int64_t>(book.held);
+    if (room < target / 2) room = 0;
+    if (book.announced > 0) {
+        const auto missing = static_cast<std::int64_t>(book.announced - book.assembled);
+        room = std::max(room, missing - book.balance);
+    }
+    return static_cast<std::uint32_t>(std::clamp(room, std::int64_t{0}, most_grant));
+}
+
+std::uint32_t Ledger::connection_due() const noexcept {
+    const auto floor = std::min<std::int64_t>(
+        static_cast<std::int64_t>(window_ / 4),
+        static_cast<std::int64_t>(memory_limit_) - static_cast<std::int64_t>(held_)
+    );
+    const auto free = static_cast<std::int64_t>(window_) - static_cast<std::int64_t>(held_);
+    const auto missing = static_cast<std::int64_t>(missing_);
+    const auto target = std::max<std::int64_t>(std::max(free, floor) + missing, 0);
+    const auto room = target - balance_;
+    const bool half = balance_ <= target / 2 && room >= worth_a_frame;
+    const bool starving = missing > 0 && balance_ < missing && room > 0;
+    return half || starving ? static_cast<std::uint32_t>(std::min(room, most_grant)) : 0;
+}
+
+}  // namespace stator::transport::mux
