@@ -31,7 +31,7 @@ Result<Address> Address::parse(std::string_view text) {
         return fail(
             ErrorCode::invalid_request,
             "net.bad_address",
-            fmt::format("{} is not host:port", quoted(text))
+            fmt::format("{} is not host:port", quoted_text(text))
         );
     }
     auto host = text.substr(0, colon);
@@ -42,7 +42,9 @@ Result<Address> Address::parse(std::string_view text) {
         return fail(
             ErrorCode::invalid_request,
             "net.bad_address",
-            fmt::format("{} has no port between 0 and 65535 behind the last colon", quoted(text))
+            fmt::format(
+                "{} has no port between 0 and 65535 behind the last colon", quoted_text(text)
+            )
         );
     }
     if (host.size() >= 2 && host.front() == '[' && host.back() == ']')

@@ -145,6 +145,22 @@ void Listener::close() noexcept {
     state_->acceptor.close(ignored);
 }
 
+Task<std::string> resolve(std::string host) {
+    if (Address{host, 0}.is_numeric()) co_return host;
+    tcp::resolver resolver{reactor_of(*Loop::current())};
+    auto [code, found] = co_await resolver.async_resolve(host, "", use_task);
+    if (code == asio::error::operation_aborted)
+        throw Error{ErrorCode::cancelled, "cancelled while resolving"};
+    if (code || found.empty()) {
+        throw Error{
+            ErrorCode::unavailable,
+            "net.cannot_resolve",
+            fmt::format("cannot resolve {}: {}", host, code.message())
+        };
+    }
+    co_return found.begin()->endpoint().address().to_string();
+}
+
 Result<std::string> local_address_towards(const Address& remote) {
     // Connecting a datagram socket only looks up the route.
     asio::io_context context;

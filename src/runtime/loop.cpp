@@ -49,6 +49,7 @@ struct Loop::Inbox {
 
 Loop::Loop(Options options)
     : name_{std::move(options.name)},
+      index_{options.index},
       clock_{options.clock == nullptr ? &Clock::steady() : options.clock},
       reactor_{std::make_unique<detail::Reactor>()},
       inbox_{std::make_unique<Inbox>()} {

@@ -3,32 +3,35 @@
 #include <pthread.h>
 
 #include <algorithm>
-#include <csignal>
 
 #include <fmt/format.h>
+
+#include "runtime/signals_blocked.hpp"
 
 namespace stator::inline runtime {
 
 namespace {
 
-/// Signals are for the thread that waits for them, not for whichever loop happens to run.
-void run_without_signals(Loop& loop) {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, nullptr);
+void run_named(Loop& loop) {
     pthread_setname_np(pthread_self(), loop.name().substr(0, 15).c_str());
     loop.run();
 }
 
 }  // namespace
 
-LoopPool::LoopPool(std::size_t count, std::string name) {
+LoopPool::LoopPool(std::size_t count, std::string name, std::size_t first_index) {
     for (std::size_t i = 0; i < std::max<std::size_t>(count, 1); ++i) {
         loops_.push_back(std::make_unique<Loop>(
-            Loop::Options{.name = fmt::format("{}-{}", name, i), .clock = nullptr}
+            Loop::Options{.name = fmt::format("{}-{}", name, i), .clock = nullptr, .index = first_index + i}
         ));
     }
-    for (auto& loop : loops_) threads_.emplace_back([&loop = *loop] { run_without_signals(loop); });
+    const detail::SignalsBlocked blocked;
+    try {
+        for (auto& loop : loops_) threads_.emplace_back([&loop = *loop] { run_named(loop); });
+    } catch (...) {
+        stop();  // those that did start
+        throw;
+    }
 }
 
 LoopPool::~LoopPool() { stop(); }

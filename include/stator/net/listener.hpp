@@ -38,4 +38,8 @@ private:
 /// those who reach `remote` reach us, too. Sends nothing. Errors: `unavailable`.
 Result<std::string> local_address_towards(const Address& remote);
 
+/// The numeric address of `host`: itself if it is one, else what it resolves to.
+/// Errors (thrown): `unavailable` naming the host. Cancel safety: throws `cancelled`.
+Task<std::string> resolve(std::string host);
+
 }  // namespace stator::net

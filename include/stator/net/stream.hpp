@@ -20,9 +20,9 @@ public:
     Stream& operator=(const Stream&) = delete;
     virtual ~Stream() = default;
 
-    /// Reads at least one byte into `space` (one or two parts, filled in order); 0 at the end of the stream.
-    /// Both the parts and their memory must stay until it completes.
-    /// Errors: `disconnected`. Cancel safety: throws `cancelled`; nothing was read.
+    /// Reads at least one byte into `space` (one or two parts, filled in order); 0 at the end of
+    /// the stream. Both the parts and their memory must stay until it completes. Errors:
+    /// `disconnected`. Cancel safety: throws `cancelled`; nothing was read.
     virtual Task<std::size_t> read_some(std::span<const iovec> space) = 0;
     /// Writes what the kernel takes at once, in the order of `parts`; 0 when it takes nothing now.
     /// Errors: `disconnected`. Never waits.

@@ -26,6 +26,8 @@ struct TurnHook : ListLink<TurnHookTag> {
     Run run;
 };
 
+using TurnHooks = IntrusiveList<TurnHook, TurnHookTag>;
+
 struct Reactor;  // the Asio side
 
 }  // namespace detail
@@ -41,6 +43,7 @@ public:
     struct Options {
         std::string name = "loop";
         const Clock* clock = nullptr;  ///< null: the steady clock
+        std::size_t index = 0;         ///< its place among the loops of its runtime (PerLoop)
     };
     Loop() : Loop{Options{}} {}
     explicit Loop(Options options);
@@ -51,6 +54,7 @@ public:
     /// The loop that this thread runs; null elsewhere.
     static Loop* current() noexcept { return current_; }
     const std::string& name() const noexcept { return name_; }
+    std::size_t index() const noexcept { return index_; }
 
     /// Runs turns until `stop`; then what is ready is run to its next suspension and the call
     /// returns.
@@ -104,10 +108,11 @@ private:
     static thread_local constinit Loop* current_;
 
     std::string name_;
+    std::size_t index_;
     const Clock* clock_;
     std::vector<std::coroutine_handle<>> ready_;
     std::vector<std::coroutine_handle<>> batch_;
-    detail::IntrusiveList<detail::TurnHook, detail::TurnHookTag> turn_end_;
+    detail::TurnHooks turn_end_;
     detail::TimerHeap timers_;
     std::unique_ptr<detail::Reactor> reactor_;
     std::unique_ptr<Inbox> inbox_;

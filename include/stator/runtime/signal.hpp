@@ -5,8 +5,8 @@
 
 namespace stator::inline runtime {
 
-/// Auto-reset, for one waiter, on one loop: the cheap form of Event inside a driver. A `notify` while nobody
-/// waits is remembered (once). Must outlive its waiter.
+/// Auto-reset, for one waiter, on one loop: the cheap form of Event inside a driver. A `notify`
+/// while nobody waits is remembered (once). Must outlive its waiter.
 class Signal {
 public:
     Signal() = default;

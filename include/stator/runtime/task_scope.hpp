@@ -31,7 +31,8 @@ public:
     void spawn(Task<void> task);
     /// Starts `task` on `loop`; from another thread that is one batched hop.
     void spawn_on(Loop& loop, Task<void> task);
-    /// As above under `token`, which should be below the scope's, so that closing the scope ends the task.
+    /// As above under `token`, which should be below the scope's, so that closing the scope ends
+    /// the task.
     void spawn_on(Loop& loop, Task<void> task, CancellationToken token);
 
     const CancellationToken& token() const noexcept { return token_; }

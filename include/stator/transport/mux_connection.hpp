@@ -1,0 +1,151 @@
+// The driver of one multiplexed connection: a MuxSession on a socket.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include "stator/net/stream.hpp"
+#include "stator/runtime/event.hpp"
+#include "stator/runtime/signal.hpp"
+#include "stator/runtime/task_scope.hpp"
+#include "stator/transport/mux_session.hpp"
+
+namespace stator::transport {
+
+class MuxCall;
+class MuxConnection;
+class ServerCall;
+
+/// Told what happens to a connection as a whole. Called on its loop; must not throw.
+class ConnectionObserver {
+public:
+    virtual ~ConnectionObserver() = default;
+    virtual void on_suspect(MuxConnection&) noexcept {}
+    virtual void on_healthy(MuxConnection&) noexcept {}
+    /// `instance` none: every instance behind the connection.
+    virtual void on_drain(MuxConnection&, InstanceId /*instance*/) noexcept {}
+    virtual void on_closed(MuxConnection&, const Error&) noexcept {}
+};
+
+/// Decides about incoming calls. Called on the connection's loop, from inside the parser: it must
+/// not block or throw. Returns the task that serves the call, or the error with which it is
+/// refused.
+class CallDispatcher {
+public:
+    virtual ~CallDispatcher() = default;
+    /// `call` is moved from only when a task is returned.
+    virtual Result<Task<>> dispatch(std::unique_ptr<ServerCall>& call, const OpenHead& head) = 0;
+};
+
+/// Reads, writes and keeps time for one session; everything that one turn of the loop produced
+/// leaves in one write at its end.
+///
+/// Shared by whoever makes calls on it and the tasks of the calls it serves; `run` keeps it going
+/// and must be running for anything to happen. Loop-affine. Cancelling `run` says goodbye, kills
+/// what it serves and closes.
+class MuxConnection : public std::enable_shared_from_this<MuxConnection>, MuxHandler {
+public:
+    struct Options {
+        MuxConfig config{};
+        ConnectionObserver* observer = nullptr;  ///< outlives the connection
+        CallDispatcher* dispatcher = nullptr;    ///< of an acceptor; outlives the connection
+        CancellationToken requests{};            ///< the parent of every served call's token
+    };
+    /// `sniffed`: what was read from `stream` already, for an acceptor.
+    MuxConnection(
+        MuxRole role, std::unique_ptr<net::Stream> stream, Options options, Bytes sniffed = {}
+    );
+    MuxConnection(const MuxConnection&) = delete;
+    MuxConnection& operator=(const MuxConnection&) = delete;
+    ~MuxConnection() override;
+
+    /// Serves the connection until it ends and every call that it serves has ended, too. Never
+    /// throws.
+    Task<> run();
+    /// Waits for the handshake. Errors: what closed the connection before.
+    Task<> ready();
+
+    /// Says goodbye (with a reason, if there is one) and ends; calls end `disconnected`.
+    void close(std::optional<Error> reason = {}) noexcept;
+    /// Tells the peer that `instance` (none: every one) takes no more calls.
+    void drain(InstanceId instance, std::string_view reason);
+    /// Somebody routes to this peer: watch its liveness even while no call is open.
+    void watch(bool wanted);
+
+    bool usable() const noexcept {
+        return !closing_ && !session_.closed() && session_.ready() && !replaced_;
+    }
+    bool closed() const noexcept { return session_.closed(); }
+    bool suspect() const noexcept { return session_.suspect(); }
+    /// Calls open here, either way.
+    std::size_t calls() const noexcept { return session_.stats().streams; }
+    MuxStats stats() const noexcept { return session_.stats(); }
+    const net::Address& remote() const noexcept { return stream_->remote(); }
+    const net::Address& local() const noexcept { return stream_->local(); }
+    Loop& loop() const noexcept { return loop_; }
+    const mux::Hello& peer() const noexcept { return session_.peer(); }
+
+private:
+    friend class MuxCall;
+    friend class ServerCall;
+
+    // What the session tells us.
+    void on_ready(const mux::Hello& peer) override;
+    void* on_open(StreamId stream, const OpenHead& head, const Bytes* first, bool end) override;
+    void on_stop(StreamId stream, void* context, CancelReason reason) override;
+    void on_kill(StreamId stream, void* context, CancelReason reason) override;
+    void on_reset(StreamId stream, void* context, const Error& error) override;
+    void on_accept(StreamId stream, void* context) override;
+    void on_error(StreamId stream, void* context, const Error& error, CallFate fate) override;
+    void on_message(StreamId stream, void* context, Bytes message, bool end) override;
+    void on_end(StreamId stream, void* context) override;
+    void on_writable(StreamId stream, void* context) override;
+    void on_drain(InstanceId instance, std::string_view reason) override;
+    void on_suspect() override;
+    void on_healthy() override;
+    void on_replace() override { replaced_ = true; }
+    void on_violation(StreamId stream, std::string_view detail) override;
+    void on_closed(const Error& error) override;
+
+    Task<> wait_until_over();
+    Task<> read_loop();
+    Task<> write_loop();
+    /// Something may have to be written: at the end of this turn.
+    void touch() noexcept { loop_.at_turn_end(flush_hook_); }
+    void flush() noexcept;
+    void lost(const Error& cause) noexcept;
+    void arm_timer() noexcept;
+
+    struct FlushHook : runtime::detail::TurnHook {
+        explicit FlushHook(MuxConnection& connection) noexcept;
+        MuxConnection& connection;
+    };
+    struct SessionTimer : runtime::detail::Timer {
+        explicit SessionTimer(MuxConnection& connection) noexcept;
+        MuxConnection& connection;
+    };
+
+    Loop& loop_;
+    std::unique_ptr<net::Stream> stream_;
+    Bytes sniffed_;
+    ConnectionObserver* observer_;
+    CallDispatcher* dispatcher_;
+    CancellationToken requests_;
+    MuxSession session_;
+    FlushHook flush_hook_;
+    SessionTimer timer_;
+    Signal blocked_;  // the socket takes nothing: the write loop waits for it
+    bool write_blocked_ = false;
+    bool closing_ = false;
+    bool replaced_ = false;     // stream ids run out
+    std::optional<Error> end_;  // why it ended
+    Event changed_;             // handshake done, or closed
+    Event over_;                // closed and written: `run` may end
+    TaskScope calls_;           // what it serves
+    TaskScope loops_;           // reading and writing
+};
+
+}  // namespace stator::transport

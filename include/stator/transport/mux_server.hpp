@@ -1,0 +1,71 @@
+// The one port of a process: accepts, tells the protocols apart, serves each connection on a loop.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "stator/net/listener.hpp"
+#include "stator/transport/mux_connection.hpp"
+
+namespace stator::transport {
+
+/// Owned by the process's distributed runtime. `start`, `close` and `drain` may be awaited or
+/// called on any loop. A connection belongs to the loop it was given at accept: the one with the
+/// fewest.
+class MuxServer {
+public:
+    struct Options {
+        net::Address bind{"127.0.0.1", 0};
+        std::vector<Loop*> loops;  ///< at least one; the first one accepts
+        MuxConfig config{};
+        CallDispatcher* dispatcher = nullptr;  ///< outlives the server
+        CancellationToken requests{};
+        CancellationToken transports{};
+        /// What is answered to a request of the Dynamo plane.
+        std::string dynamo_refusal = "this worker does not serve the Dynamo request plane";
+        Duration sniff_timeout = std::chrono::seconds{5};  ///< for the first two bytes
+    };
+    /// Binds and accepts; on `loops[0]`. Errors (thrown): as net::Listener::bind.
+    static Task<std::unique_ptr<MuxServer>> start(Options options);
+    MuxServer(const MuxServer&) = delete;
+    MuxServer& operator=(const MuxServer&) = delete;
+    ~MuxServer();
+
+    const net::Address& address() const noexcept;
+    /// Tells every mux peer that `instance` (none: all) takes no more calls.
+    void drain(InstanceId instance, std::string reason);
+    /// Open connections of each protocol.
+    std::size_t mux_connections() const noexcept { return mux_.load(std::memory_order_relaxed); }
+    std::size_t dynamo_connections() const noexcept {
+        return dynamo_.load(std::memory_order_relaxed);
+    }
+
+    /// Stops accepting, says goodbye to every peer, waits until all connections have ended.
+    Task<> close();
+
+private:
+    /// The connections of one loop; touched there only, apart from the count.
+    struct Room {
+        Loop* loop = nullptr;
+        std::vector<MuxConnection*> connections;
+        std::atomic<std::size_t> size{0};
+    };
+    MuxServer(Options options, std::unique_ptr<net::Listener> listener);
+    Task<> accept_loop();
+    Task<> serve(Room* room, net::Accepted accepted);
+    Task<> serve_mux(Room* room, std::unique_ptr<net::Stream> stream, Bytes sniffed);
+    Task<> refuse_dynamo(std::unique_ptr<net::Stream> stream, Bytes sniffed);
+    Room& emptiest() noexcept;
+
+    Options options_;
+    std::unique_ptr<net::Listener> listener_;
+    std::vector<std::unique_ptr<Room>> rooms_;
+    std::atomic<std::size_t> mux_{0};
+    std::atomic<std::size_t> dynamo_{0};
+    TaskScope scope_;
+};
+
+}  // namespace stator::transport

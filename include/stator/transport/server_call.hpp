@@ -1,0 +1,86 @@
+// One call on a multiplexed connection, from the worker's side.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "stator/base/bytes.hpp"
+#include "stator/runtime/signal.hpp"
+#include "stator/transport/mux_call.hpp"
+
+namespace stator::transport {
+
+/// Told by the caller's cancellations, on the connection's loop. Must not throw.
+class CallObserver {
+public:
+    virtual ~CallObserver() = default;
+    virtual void on_stop(CancelReason reason) noexcept = 0;
+    virtual void on_kill(CancelReason reason) noexcept = 0;
+};
+
+/// Owned by the task that serves the call; dropping it before an end was sent fails the call as
+/// abandoned. Loop-affine. The task runs under `token`, which a kill (or the loss of the caller)
+/// cancels.
+class ServerCall {
+public:
+    ServerCall(
+        std::shared_ptr<MuxConnection> connection, StreamId stream, CancellationToken token
+    ) noexcept;
+    ServerCall(const ServerCall&) = delete;
+    ServerCall& operator=(const ServerCall&) = delete;
+    ~ServerCall();
+
+    static void* operator new(std::size_t size) { return runtime::detail::take_frame(size); }
+    static void operator delete(void* block, std::size_t size) noexcept {
+        runtime::detail::give_frame(block, size);
+    }
+
+    const CancellationToken& token() const noexcept { return token_; }
+    /// `observer` must live until the call is dropped or another one is set.
+    void observe(CallObserver* observer) noexcept { observer_ = observer; }
+
+    /// The next request message; nothing once the caller's half is closed.
+    /// Errors: `disconnected`, `cancelled`. Cancel safety: throws `cancelled`, no message is lost.
+    Task<std::optional<Bytes>> next();
+    /// A message that is there already, without waiting.
+    std::optional<Bytes> try_next();
+
+    /// Whether `send` may be called now; else wait for `writable`.
+    bool can_send() const noexcept { return !write_wait_; }
+    /// Sends an item. False when nobody wants it any more (killed, reset, connection lost).
+    /// Errors (thrown): `payload_too_large`. Precondition: can_send().
+    bool send(Bytes item, bool end);
+    /// Waits until the item before has left. Cancel safety: throws `cancelled`.
+    Task<> writable();
+    /// Ends the answer after what was sent.
+    void end() noexcept;
+    /// Ends the answer with an error after what was sent.
+    void fail(const Error& error) noexcept;
+
+    bool over() const noexcept { return over_; }
+    /// Why the caller ended it (none while it did not).
+    CancelReason kill_reason() const noexcept { return kill_reason_; }
+    const net::Address& peer() const noexcept { return connection_->remote(); }
+
+private:
+    friend class MuxConnection;
+    void take(Bytes message, bool end);
+    void half_closed() noexcept;
+    void stopped(CancelReason reason) noexcept;
+    void killed(CancelReason reason) noexcept;
+    void refuse(const Error& error) noexcept;
+
+    std::shared_ptr<MuxConnection> connection_;
+    StreamId stream_;
+    CancellationToken token_;
+    CallObserver* observer_ = nullptr;
+    MessageQueue queue_;
+    Signal readable_;
+    Signal writable_;
+    CancelReason kill_reason_ = CancelReason::none;
+    bool input_ended_ = false;
+    bool write_wait_ = false;
+    bool over_ = false;
+};
+
+}  // namespace stator::transport

@@ -1,0 +1,273 @@
+#include "stator/transport/mux_connection.hpp"
+
+#include <array>
+
+#include <fmt/format.h>
+
+#include "stator/base/sink.hpp"
+#include "stator/transport/mux_call.hpp"
+#include "stator/transport/server_call.hpp"
+
+namespace stator::transport {
+
+namespace {
+
+constexpr std::size_t vectors_per_write = 64;
+
+}  // namespace
+
+MuxConnection::FlushHook::FlushHook(MuxConnection& connection_) noexcept
+    : TurnHook{[](TurnHook& hook) noexcept { static_cast<FlushHook&>(hook).connection.flush(); }},
+      connection{connection_} {}
+
+MuxConnection::SessionTimer::SessionTimer(MuxConnection& connection_) noexcept
+    : Timer{[](Timer& timer) noexcept {
+          MuxConnection& connection = static_cast<SessionTimer&>(timer).connection;
+          connection.session_.on_timer(connection.loop_.now());
+          connection.touch();
+      }},
+      connection{connection_} {}
+
+MuxConnection::MuxConnection(
+    MuxRole role, std::unique_ptr<net::Stream> stream, Options options, Bytes sniffed
+)
+    : loop_{*Loop::current()},
+      stream_{std::move(stream)},
+      sniffed_{std::move(sniffed)},
+      observer_{options.observer},
+      dispatcher_{options.dispatcher},
+      requests_{std::move(options.requests)},
+      session_{role, options.config, *this, loop_.now()},
+      flush_hook_{*this},
+      timer_{*this},
+      calls_{requests_} {}
+
+MuxConnection::~MuxConnection() {
+    loop_.remove_timer(timer_);
+    if (flush_hook_.linked()) runtime::detail::TurnHooks::remove(flush_hook_);
+}
+
+Task<> MuxConnection::run() {
+    const auto self = shared_from_this();
+    // Not in the constructor: a call in these bytes takes a share of this connection.
+    if (!sniffed_.empty()) session_.feed(std::exchange(sniffed_, {}).span(), loop_.now());
+    touch();
+    loops_.spawn(read_loop());
+    loops_.spawn(write_loop());
+    if (auto ended = co_await as_result(wait_until_over()); !ended) {
+        close(Error{ErrorCode::unavailable, "mux.shutdown", "the process is ending"});
+    }
+    stream_->close();
+    co_await loops_.close();
+    // The session's end has killed them one by one; this waits until they have unwound.
+    co_await calls_.close(CancelReason::peer_gone);
+}
+
+Task<> MuxConnection::wait_until_over() { co_await over_.wait(); }
+
+Task<> MuxConnection::ready() {
+    while (!session_.ready() && !session_.closed()) {
+        changed_.reset();
+        co_await changed_.wait();
+    }
+    if (session_.closed())
+        throw end_.value_or(Error{ErrorCode::disconnected, "mux.closed", "the connection is closed"}
+        );
+}
+
+Task<> MuxConnection::read_loop() {
+    std::array<iovec, 2> space{};
+    std::optional<Error> failure;
+    try {
+        for (;;) {
+            const auto parts = session_.receive_space(space);
+            if (parts == 0) break;
+            const auto size = co_await stream_->read_some({space.data(), parts});
+            if (size == 0) {
+                failure.emplace(
+                    ErrorCode::disconnected,
+                    "net.end_of_stream",
+                    fmt::format("{} closed the connection", remote().to_string())
+                );
+                break;
+            }
+            session_.received(size, loop_.now());
+            touch();
+        }
+    } catch (const Error& error) {
+        failure = error;
+    }
+    if (failure) lost(*failure);
+}
+
+/// Goes on where `flush` had to stop.
+Task<> MuxConnection::write_loop() {
+    std::optional<Error> failure;
+    try {
+        for (;;) {
+            co_await blocked_.wait();
+            co_await stream_->writable();
+            write_blocked_ = false;
+            flush();
+        }
+    } catch (const Error& error) {
+        failure = error;
+    }
+    lost(*failure);
+}
+
+void MuxConnection::flush() noexcept {
+    std::array<iovec, vectors_per_write> vectors;
+    while (!write_blocked_ && session_.has_output()) {
+        const auto count = session_.gather(vectors);
+        if (count == 0) break;
+        std::size_t offered = 0;
+        for (std::size_t i = 0; i < count; ++i) offered += vectors[i].iov_len;
+        const auto written = stream_->try_write({vectors.data(), count});
+        if (!written) {
+            lost(written.error());
+            break;
+        }
+        if (*written > 0) session_.written(*written, loop_.now());
+        if (*written < offered) {
+            write_blocked_ = true;
+            blocked_.notify();
+        }
+    }
+    // A goodbye that the peer does not take is not waited for.
+    if (session_.closed()) over_.set();
+    arm_timer();
+}
+
+void MuxConnection::arm_timer() noexcept {
+    const auto next = session_.closed() ? TimePoint::max() : session_.next_timer();
+    if (timer_.waiting() && timer_.when <= next) return;  // early is harmless
+    loop_.remove_timer(timer_);
+    if (next == TimePoint::max()) return;
+    timer_.when = next;
+    loop_.add_timer(timer_);
+}
+
+void MuxConnection::lost(const Error& cause) noexcept {
+    if (cause.code() == ErrorCode::cancelled) return;  // `run` ends the loops itself
+    if (!session_.closed()) session_.disconnected(cause);
+    over_.set();
+}
+
+void MuxConnection::close(std::optional<Error> reason) noexcept {
+    closing_ = true;
+    if (!session_.closed()) session_.goodbye(std::move(reason));
+    flush();
+    over_.set();
+}
+
+void MuxConnection::drain(InstanceId instance, std::string_view reason) {
+    if (session_.closed()) return;
+    session_.drain(instance, reason);
+    touch();
+}
+
+void MuxConnection::watch(bool wanted) {
+    session_.watch(wanted, loop_.now());
+    touch();
+}
+
+void MuxConnection::on_ready(const mux::Hello&) { changed_.set(); }
+
+void* MuxConnection::on_open(StreamId stream, const OpenHead& head, const Bytes* first, bool end) {
+    auto call =
+        std::make_unique<ServerCall>(shared_from_this(), stream, calls_.token().child_token());
+    ServerCall* served = call.get();
+    if (first != nullptr) {
+        served->take(*first, end);
+    } else if (end) {
+        served->half_closed();
+    }
+    auto token = served->token();
+    auto task = dispatcher_->dispatch(call, head);
+    if (!task) {
+        call->refuse(task.error());
+        return nullptr;
+    }
+    session_.accept(stream);
+    calls_.spawn_on(loop_, std::move(*task), std::move(token));
+    return served;
+}
+
+void MuxConnection::on_stop(StreamId, void* context, CancelReason reason) {
+    if (context != nullptr) static_cast<ServerCall*>(context)->stopped(reason);
+}
+
+void MuxConnection::on_kill(StreamId, void* context, CancelReason reason) {
+    if (context != nullptr) static_cast<ServerCall*>(context)->killed(reason);
+}
+
+void MuxConnection::on_reset(StreamId, void* context, const Error&) {
+    if (context != nullptr) static_cast<ServerCall*>(context)->killed(CancelReason::peer_gone);
+}
+
+void MuxConnection::on_accept(StreamId, void* context) {
+    if (context != nullptr) static_cast<MuxCall*>(context)->mark_accepted();
+}
+
+void MuxConnection::on_error(StreamId, void* context, const Error& error, CallFate fate) {
+    if (context != nullptr) static_cast<MuxCall*>(context)->failed(error, fate);
+}
+
+void MuxConnection::on_message(StreamId, void* context, Bytes message, bool end) {
+    if (context == nullptr) return;
+    if (session_.role() == MuxRole::dialler) {
+        static_cast<MuxCall*>(context)->take(std::move(message), end);
+    } else {
+        static_cast<ServerCall*>(context)->take(std::move(message), end);
+    }
+}
+
+void MuxConnection::on_end(StreamId, void* context) {
+    if (context == nullptr) return;
+    if (session_.role() == MuxRole::dialler) {
+        static_cast<MuxCall*>(context)->ended();
+    } else {
+        static_cast<ServerCall*>(context)->half_closed();
+    }
+}
+
+void MuxConnection::on_writable(StreamId, void* context) {
+    if (context == nullptr || session_.role() == MuxRole::dialler) return;
+    auto* call = static_cast<ServerCall*>(context);
+    call->write_wait_ = false;
+    call->writable_.notify();
+}
+
+void MuxConnection::on_drain(InstanceId instance, std::string_view) {
+    if (observer_ != nullptr) observer_->on_drain(*this, instance);
+}
+
+void MuxConnection::on_suspect() {
+    if (observer_ != nullptr) observer_->on_suspect(*this);
+}
+
+void MuxConnection::on_healthy() {
+    if (observer_ != nullptr) observer_->on_healthy(*this);
+}
+
+void MuxConnection::on_violation(StreamId, std::string_view) {
+    sink().count("mux_stream_violations_total", 1);
+}
+
+void MuxConnection::on_closed(const Error& error) {
+    end_ = error;
+    changed_.set();
+    if (error.code() == ErrorCode::protocol) {
+        sink().count("mux_connection_violations_total", 1);
+        sink().report(
+            Severity::warn,
+            "stator::transport",
+            fmt::format("{}: {}", remote().to_string(), error.what())
+        );
+    }
+    touch();  // writes the goodbye, then ends
+    if (observer_ != nullptr) observer_->on_closed(*this, error);
+}
+
+}  // namespace stator::transport

@@ -1,0 +1,176 @@
+#include "stator/transport/mux_server.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include <fmt/format.h>
+
+#include "stator/base/sink.hpp"
+#include "stator/runtime/timer.hpp"
+#include "stator/transport/dynamo_refusal.hpp"
+#include "stator/transport/mux_frame.hpp"
+
+namespace stator::transport {
+
+namespace {
+
+/// Counts itself in while it lives.
+class Counted {
+public:
+    explicit Counted(std::atomic<std::size_t>& count) noexcept : count_{count} {
+        count_.fetch_add(1, std::memory_order_relaxed);
+    }
+    Counted(const Counted&) = delete;
+    Counted& operator=(const Counted&) = delete;
+    ~Counted() { count_.fetch_sub(1, std::memory_order_relaxed); }
+
+private:
+    std::atomic<std::size_t>& count_;
+};
+
+/// Reads until the protocol is known; empty when the peer left before.
+Task<Bytes> read_first_bytes(net::Stream* stream) {
+    std::array<std::byte, 512> space;
+    std::size_t size = 0;
+    while (sniff(std::span{space}.first(size)) == Protocol::need_more) {
+        const iovec part{space.data() + size, space.size() - size};
+        const auto got = co_await stream->read_some({&part, 1});
+        if (got == 0) co_return Bytes{};
+        size += got;
+    }
+    co_return Bytes::copy_of(std::span<const std::byte>{space}.first(size));
+}
+
+Task<> write_all(net::Stream* stream, std::string text) {
+    for (std::size_t done = 0; done < text.size();) {
+        const iovec part{text.data() + done, text.size() - done};
+        const auto written = stream->try_write({&part, 1});
+        if (!written) throw written.error();
+        done += *written;
+        if (*written == 0) co_await stream->writable();
+    }
+}
+
+}  // namespace
+
+MuxServer::MuxServer(Options options, std::unique_ptr<net::Listener> listener)
+    : options_{std::move(options)}, listener_{std::move(listener)}, scope_{options_.transports} {
+    for (Loop* loop : options_.loops) {
+        rooms_.push_back(std::make_unique<Room>());
+        rooms_.back()->loop = loop;
+    }
+}
+
+MuxServer::~MuxServer() = default;
+
+Task<std::unique_ptr<MuxServer>> MuxServer::start(Options options) {
+    auto listener = co_await net::Listener::bind(options.bind);
+    std::unique_ptr<MuxServer> server{new MuxServer{std::move(options), std::move(listener)}};
+    server->scope_.spawn(server->accept_loop());
+    co_return server;
+}
+
+const net::Address& MuxServer::address() const noexcept { return listener_->address(); }
+
+MuxServer::Room& MuxServer::emptiest() noexcept {
+    return **std::ranges::min_element(rooms_, {}, [](const auto& room) {
+        return room->size.load(std::memory_order_relaxed);
+    });
+}
+
+Task<> MuxServer::accept_loop() {
+    while (auto accepted = co_await listener_->accept()) {
+        Room& room = emptiest();
+        room.size.fetch_add(1, std::memory_order_relaxed);
+        scope_.spawn_on(*room.loop, serve(&room, std::move(*accepted)));
+    }
+}
+
+Task<> MuxServer::serve(Room* room, net::Accepted accepted) {
+    std::optional<Error> failure;
+    try {
+        auto stream = std::move(accepted).attach();
+        auto first = co_await with_deadline(
+            Deadline::in(options_.sniff_timeout), read_first_bytes(stream.get())
+        );
+        switch (first.empty() ? Protocol::need_more : sniff(first.span())) {
+            case Protocol::need_more:
+                break;
+            case Protocol::mux:
+                co_await serve_mux(room, std::move(stream), std::move(first));
+                break;
+            case Protocol::dynamo:
+                co_await refuse_dynamo(std::move(stream), std::move(first));
+                break;
+            case Protocol::tls:
+                throw Error{
+                    ErrorCode::protocol,
+                    "net.tls_on_plain_port",
+                    fmt::format("{} speaks TLS to a port without TLS", stream->remote().to_string())
+                };
+        }
+    } catch (const Error& error) {
+        failure = error;
+    }
+    room->size.fetch_sub(1, std::memory_order_relaxed);
+    if (!failure || failure->code() == ErrorCode::cancelled ||
+        failure->code() == ErrorCode::disconnected)
+        co_return;
+    sink().count("transport_refused_connections_total", 1);
+    sink().report(
+        Severity::warn,
+        "stator::transport",
+        fmt::format("a connection was closed: {}", failure->what())
+    );
+}
+
+Task<> MuxServer::serve_mux(Room* room, std::unique_ptr<net::Stream> stream, Bytes sniffed) {
+    const Counted counted{mux_};
+    const auto connection = std::make_shared<MuxConnection>(
+        MuxRole::acceptor,
+        std::move(stream),
+        MuxConnection::Options{
+            .config = options_.config,
+            .observer = nullptr,
+            .dispatcher = options_.dispatcher,
+            .requests = options_.requests,
+        },
+        std::move(sniffed)
+    );
+    room->connections.push_back(connection.get());
+    co_await connection->run();
+    std::erase(room->connections, connection.get());
+}
+
+/// Answers every request with a refusal that its client understands; the client closes when it
+/// likes.
+Task<> MuxServer::refuse_dynamo(std::unique_ptr<net::Stream> stream, Bytes sniffed) {
+    const Counted counted{dynamo_};
+    const auto ack = dynamo_unavailable_ack(options_.dynamo_refusal);
+    DynamoFrameCounter frames;
+    std::array<std::byte, 16384> space;
+    auto bytes = sniffed.span();
+    do {
+        const auto ended = frames.feed(bytes);
+        if (!ended) throw ended.error();
+        for (std::size_t i = 0; i < *ended; ++i) co_await write_all(stream.get(), ack);
+        const iovec part{space.data(), space.size()};
+        bytes = std::span{space}.first(co_await stream->read_some({&part, 1}));
+    } while (!bytes.empty());
+}
+
+void MuxServer::drain(InstanceId instance, std::string reason) {
+    for (auto& room : rooms_) {
+        room->loop->post([room = room.get(), instance, reason] {
+            for (auto* connection : room->connections) connection->drain(instance, reason);
+        });
+    }
+}
+
+Task<> MuxServer::close() {
+    // The listener belongs to the first loop; cancelling the accept loop is enough to stop it from
+    // anywhere.
+    co_await scope_.close(CancelReason::shutdown);
+}
+
+}  // namespace stator::transport
