@@ -91,6 +91,7 @@ Task<> MuxConnection::read_loop() {
                 );
                 break;
             }
+            ++reads_;
             session_.received(size, loop_.now());
             touch();
         }
@@ -128,6 +129,7 @@ void MuxConnection::flush() noexcept {
             lost(written.error());
             break;
         }
+        ++writes_;
         if (*written > 0) session_.written(*written, loop_.now());
         if (*written < offered) {
             write_blocked_ = true;

@@ -83,6 +83,9 @@ public:
     /// Calls open here, either way.
     std::size_t calls() const noexcept { return session_.stats().streams; }
     MuxStats stats() const noexcept { return session_.stats(); }
+    /// How often the socket gave or took bytes.
+    std::uint64_t reads() const noexcept { return reads_; }
+    std::uint64_t writes() const noexcept { return writes_; }
     const net::Address& remote() const noexcept { return stream_->remote(); }
     const net::Address& local() const noexcept { return stream_->local(); }
     Loop& loop() const noexcept { return loop_; }
@@ -138,6 +141,8 @@ private:
     FlushHook flush_hook_;
     SessionTimer timer_;
     Signal blocked_;  // the socket takes nothing: the write loop waits for it
+    std::uint64_t reads_ = 0;
+    std::uint64_t writes_ = 0;
     bool write_blocked_ = false;
     bool closing_ = false;
     bool replaced_ = false;     // stream ids run out
