@@ -99,20 +99,19 @@ def measure(
     return results
 
 
-def measure_all(chosen: argparse.Namespace, setup: Setup) -> tuple[floors.Results, list[str]]:
-    """The results by row, and what is absent."""
+def measure_all(chosen: argparse.Namespace, setup: Setup) -> tuple[floors.Results, dict]:
+    """The results by row, and by row what share of the CPU others used and what is absent."""
     results: floors.Results = {}
     absent = []
+    others = {}
     for row in chosen.rows:
         peers = [peer for peer in PEERS if peer.runs(row) and peer.name in chosen.peers]
         built = [peer for peer in peers if setup.path(peer).exists()]
-        absent += [
-            f"{peer.name} in {row.name}: no {setup.path(peer)}"
-            for peer in peers
-            if peer not in built
-        ]
+        absent += [f"{p.name} in {row.name}: no {p.program}" for p in peers if p not in built]
+        watch = machine.Others()
         results[row.name] = measure(row, built, chosen, setup)
-    return results, absent
+        others[row.name] = watch.share()
+    return results, {"others_cpu_share": others, "absent": absent}
 
 
 def main(arguments: list[str]) -> int:
@@ -124,16 +123,13 @@ def main(arguments: list[str]) -> int:
             build(folder)
     limits = floors.load(FLOORS)
     setup = Setup(chosen.seconds, chosen.warmup, chosen.bin, chosen.peers_bin)
-    before = machine.load()
-    results, absent = measure_all(chosen, setup)
+    results, circumstances = measure_all(chosen, setup)
     run = {
         "machine": machine.describe(),
-        "load_before": before,
-        "load_after": machine.load(),
         "repetitions": chosen.repetitions,
         "seconds": chosen.seconds,
         "warmup": chosen.warmup,
-        "absent": absent,
+        **circumstances,
     }
     verdicts = floors.check(limits, results) if chosen.check else None
     text = report.markdown(run, results, verdicts)

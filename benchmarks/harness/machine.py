@@ -3,7 +3,6 @@
 import os
 import platform
 import subprocess
-import time
 from pathlib import Path
 
 
@@ -21,17 +20,26 @@ def describe() -> dict:
     }
 
 
-def load() -> dict:
-    """Load average over a minute, and the share of CPU time that others use or steal right now."""
-    before = _cpu_ticks()
-    time.sleep(0.5)
-    after = _cpu_ticks()
-    spent = [now - then for now, then in zip(after, before)]
-    idle = spent[3] + spent[4]  # idle and iowait
-    return {
-        "load_average": os.getloadavg()[0],
-        "busy_share": round(1 - idle / max(1, sum(spent)), 3),
-    }
+class Others:
+    """The share of the machine's CPU time that others used, or the host stole, since this was made.
+
+    What run.py and the programs it has waited for used is not theirs.
+    """
+
+    def __init__(self):
+        self._ticks = _cpu_ticks()
+        self._own = _own_cpu_seconds()
+
+    def share(self) -> float:
+        spent = [now - then for now, then in zip(_cpu_ticks(), self._ticks)]
+        total = sum(spent) / os.sysconf("SC_CLK_TCK")
+        idle = (spent[3] + spent[4]) / os.sysconf("SC_CLK_TCK")  # idle and iowait
+        own = _own_cpu_seconds() - self._own
+        return round(min(1.0, max(0.0, total - idle - own) / total), 3) if total > 0 else 0.0
+
+
+def _own_cpu_seconds() -> float:
+    return sum(os.times()[:4])  # user and system time, of this process and of its children
 
 
 def _cpu_ticks() -> list[int]:

@@ -95,19 +95,17 @@ def verdict_table(verdicts: list[Verdict]) -> str:
 
 def markdown(run: dict, results: Results, verdicts: list[Verdict] | None) -> str:
     machine = run["machine"]
-    before, after = run["load_before"], run["load_after"]
     parts = [
         "# Benchmark run",
         f"{machine['cores']} x {machine['processor']}, {machine['memory_gib']} GiB, "
         f"{machine['system']}, Linux {machine['kernel']}; {machine['compiler']}; "
         f"{machine['rust']}; gRPC {machine['grpc']}.",
-        f"Load average {before['load_average']:.2f} before and {after['load_average']:.2f} after; "
-        f"CPU in use by others {before['busy_share']:.0%} before and {after['busy_share']:.0%} after.",
         f"{run['repetitions']} interleaved repetitions of {run['warmup']:g} s warm-up and "
         f"{run['seconds']:g} s measured, a fresh server each; **median** (least - greatest).",
     ]
     for name, peers in results.items():
         parts += [f"## {name}: {ROWS[name].title}", row_table(ROWS[name], peers)]
+        parts.append(f"Others used {run['others_cpu_share'][name]:.0%} of the CPU meanwhile.")
         ratios = ratio_table(ROWS[name], peers)
         parts.append(ratios or f"{OURS}: not measured, so no ratios.")
     if run["absent"]:

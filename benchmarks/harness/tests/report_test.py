@@ -16,8 +16,7 @@ RUN = {
         "rust": "a rustc",
         "grpc": "1",
     },
-    "load_before": {"load_average": 0.5, "busy_share": 0.25},
-    "load_after": {"load_average": 1.5, "busy_share": 0.0},
+    "others_cpu_share": {"unary1": 0.25},
     "repetitions": 3,
     "seconds": 2.0,
     "warmup": 0.4,
@@ -80,7 +79,12 @@ class TableTest(unittest.TestCase):
     def test_whole_report(self):
         verdicts = [Verdict("unary1", "a rate", ">= 1", PASS, "300")]
         text = report.markdown(RUN, {"unary1": self.peers}, verdicts)
-        for part in ("2 x a processor", "25% before", "stator in local: no file", "| pass | 300 |"):
+        for part in (
+            "2 x a processor",
+            "Others used 25% of",
+            "stator in local: no file",
+            "| pass | 300 |",
+        ):
             self.assertIn(part, text)
         data = report.as_json(RUN, {"unary1": self.peers}, verdicts)
         self.assertEqual(data["rows"]["unary1"]["stator"]["metrics"]["p50_us"]["median"], 20.0)

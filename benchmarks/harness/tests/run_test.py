@@ -13,7 +13,7 @@ from pathlib import Path
 from unittest import mock
 
 import run
-from harness import peers
+from harness import machine, peers
 from harness.peers import Peer, Setup
 from harness.process import PeerFailed, Process, cpu_seconds
 from harness.rows import ROWS
@@ -151,6 +151,23 @@ class RpcTest(Programs):
             os.kill(process.pid, 0)
 
 
+class OthersTest(unittest.TestCase):
+    def test_what_a_child_burns_is_not_the_others(self):
+        ticks = [[0] * 8, [150, 0, 0, 40, 10, 0, 0, 0]]
+        with (
+            mock.patch.object(machine, "_cpu_ticks", side_effect=ticks),
+            mock.patch.object(machine, "_own_cpu_seconds", side_effect=[3.0, 4.0]),
+            mock.patch.object(machine.os, "sysconf", return_value=100),
+        ):
+            # 1.5 s of 2.0 s are used, 1.0 s of it by us.
+            self.assertEqual(machine.Others().share(), 0.25)
+
+    def test_of_this_machine(self):
+        watch = machine.Others()
+        time.sleep(0.1)
+        self.assertTrue(0 <= watch.share() <= 1)
+
+
 class LocalTest(Programs):
     LINES = (
         'import sys\nassert sys.argv[1:] == ["--repetitions", "5"]\n'
@@ -198,7 +215,7 @@ class MainTest(Programs):
         self.assertEqual(code, 0, text)
         self.assertIn("| unary1 | unary, 1 in flight | 2.5x grpc | pass |", text)
         self.assertIn("| unary1 | unary, 1 in flight | 4.3x dynamo | not measured |", text)
-        self.assertIn("raw in unary1: no ", text)
+        self.assertIn("raw in unary1: no bench_peer_raw", text)
 
     def test_missed(self):
         self.rpc_peers(ours=24_000, grpc=10_000)
