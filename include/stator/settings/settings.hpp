@@ -1,0 +1,154 @@
+// What can be configured, as typed values.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "stator/base/clock.hpp"
+#include "stator/base/error.hpp"
+#include "stator/settings/environment.hpp"
+
+namespace stator::settings {
+
+enum class DiscoveryBackend : std::uint8_t { mem, file, etcd };
+enum class RequestPlane : std::uint8_t { tcp, nats };
+enum class RequestCodec : std::uint8_t { msgpack, json };
+enum class HealthStatus : std::uint8_t { notready, ready };
+
+inline std::size_t core_count() noexcept {
+    return std::max(1U, std::thread::hardware_concurrency());
+}
+
+struct RuntimeSettings {
+    std::size_t num_worker_threads = core_count();
+    std::size_t max_blocking_threads = core_count();
+    std::size_t secondary_threads = 1;
+};
+
+struct WorkerSettings {
+    /// From the request to end until the process is gone.
+    Duration graceful_shutdown_timeout = std::chrono::seconds{30};
+    /// How long requests are still taken after the records are deleted.
+    Duration settle_time = std::chrono::seconds{1};
+};
+
+/// The status server.
+struct SystemSettings {
+    std::string host = "0.0.0.0";
+    std::int32_t port = -1;  ///< -1: no server, 0: any free port
+    HealthStatus starting_health_status = HealthStatus::notready;
+    std::string health_path = "/health";
+    std::string live_path = "/live";
+};
+
+struct DiscoverySettings {
+    DiscoveryBackend backend = DiscoveryBackend::file;
+    std::string file_root;  ///< never empty after `load`
+};
+
+struct EtcdSettings {
+    std::vector<std::string> endpoints{"http://localhost:2379"};
+    Duration lease_ttl = std::chrono::seconds{30};
+};
+
+struct NatsSettings {
+    std::string server = "nats://localhost:4222";
+};
+
+struct RequestSettings {
+    RequestPlane plane = RequestPlane::tcp;
+    RequestCodec codec = RequestCodec::msgpack;
+};
+
+/// The request port. Empty host: chosen by the discovery backend; port 0: any free one, and
+/// published as bound.
+struct TcpSettings {
+    std::string host;
+    std::uint16_t port = 0;
+    std::string advertise_host;
+    std::uint16_t advertise_port = 0;
+    std::uint64_t max_message_size = std::uint64_t{32} << 20U;
+    Duration connect_timeout = std::chrono::seconds{5};
+    Duration request_timeout = std::chrono::seconds{5};
+};
+
+/// The native plane; docs/protocol/mux.md explains them.
+struct MuxSettings {
+    std::uint32_t stream_window = 256U << 10U;
+    std::uint32_t least_stream_window = 16U << 10U;
+    std::uint32_t most_stream_window = 512U << 10U;
+    std::uint64_t connection_window = std::uint64_t{16} << 20U;
+    std::uint64_t memory_limit = std::uint64_t{128} << 20U;
+    std::uint64_t large_message_budget = std::uint64_t{128} << 20U;
+    std::uint64_t max_message_size = std::uint64_t{64} << 20U;
+    std::uint32_t max_frame_size = 1U << 20U;
+    std::uint32_t max_streams = 131'072;
+    Duration ping_after = std::chrono::seconds{1};
+    Duration suspect_after = std::chrono::seconds{4};
+    Duration lost_after = std::chrono::seconds{30};
+};
+
+struct LoggingSettings {
+    std::string filter = "info";  ///< as DYN_LOG; checked by observe
+    bool jsonl = false;
+    bool ansi = true;  ///< colours, if stderr is a terminal
+    bool local_time = false;
+};
+
+/// All of it: a plain value. A default one holds the built-in defaults; `load` adds files and
+/// environment.
+struct Settings {
+    RuntimeSettings runtime;
+    WorkerSettings worker;
+    SystemSettings system;
+    DiscoverySettings discovery;
+    EtcdSettings etcd;
+    NatsSettings nats;
+    RequestSettings request;
+    TcpSettings tcp;
+    MuxSettings mux;
+    LoggingSettings logging;
+
+    /// Where each setting that is not a built-in default comes from, by name.
+    std::map<std::string, std::string, std::less<>> sources;
+
+    /// "default", "/opt/dynamo/etc/runtime.toml:3" or "environment DYN_SYSTEM_PORT".
+    std::string_view source_of(std::string_view name) const noexcept;
+};
+
+/// One setting with its value, as `stator config` shows it.
+struct Entry {
+    std::string_view name;
+    std::string value;
+    std::string source;
+    std::string_view description;
+};
+
+/// Every setting, in the order of the table.
+std::vector<Entry> entries(const Settings& settings);
+
+/// The table of all settings as Markdown: name, variable, type and bounds, default, meaning.
+std::string reference_table();
+
+/// Built-in defaults, then `$DYN_CONFIG_ROOT/defaults/*.toml`, then `$DYN_CONFIG_ROOT/etc/*.toml`
+/// (both by name; the root is /opt/dynamo unless set), then the variables; empty variables count as
+/// unset. `logging.toml` and
+/// `$DYN_LOGGING_CONFIG_PATH` hold logging settings only.
+///
+/// Fails with invalid_request: "settings.unknown_key" (names file, line and the nearest key),
+/// "settings.value" (names source, key, value and what is expected), "settings.file" (unreadable or
+/// no TOML). An unknown DYN_ variable is reported to the sink once, as a warning. Blocks on file
+/// reads; called once, at start.
+Result<Settings> load(const Environment& environment);
+
+/// The same from this process's environment.
+Result<Settings> load_from_process();
+
+}  // namespace stator::settings

@@ -1,0 +1,409 @@
+#include "settings/table.hpp"
+
+#include <chrono>
+
+namespace stator::settings {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::uint64_t kib = 1024;
+constexpr std::uint64_t mib = 1024 * kib;
+constexpr std::uint64_t gib = 1024 * mib;
+constexpr Duration day = 24h;
+
+bool is_host(std::string_view text) { return text.find_first_of(" \t/") == std::string_view::npos; }
+bool is_path(std::string_view text) { return !text.empty(); }
+bool is_route(std::string_view text) {
+    return text.starts_with('/') && text.find_first_of(" ?#") == text.npos;
+}
+bool is_http_url(std::string_view text) {
+    return text.starts_with("http://") || text.starts_with("https://");
+}
+bool is_nats_url(std::string_view text) {
+    return text.starts_with("nats://") || text.starts_with("tls://");
+}
+bool is_filter(std::string_view text) { return !text.empty(); }
+
+constexpr auto host_text = "a host name or address, or nothing";
+constexpr auto route_text = "a path that starts with /";
+
+void add_process_keys(std::vector<Key>& keys) {
+    const auto cores = "number of cores";
+    keys.push_back(
+        {"runtime.num_worker_threads",
+         "num_worker_threads",
+         {"DYN_RUNTIME_NUM_WORKER_THREADS"},
+         integer([](auto& s) -> auto& { return s.runtime.num_worker_threads; }, 1, 4096),
+         cores,
+         "Loops of the primary pool, which serve requests and run the application."}
+    );
+    keys.push_back(
+        {"runtime.max_blocking_threads",
+         "max_blocking_threads",
+         {"DYN_RUNTIME_MAX_BLOCKING_THREADS"},
+         integer([](auto& s) -> auto& { return s.runtime.max_blocking_threads; }, 1, 4096),
+         cores,
+         "Threads for calls that block."}
+    );
+    keys.push_back(
+        {"runtime.secondary_threads",
+         "",
+         {"DYN_RUNTIME_SECONDARY_THREADS"},
+         integer([](auto& s) -> auto& { return s.runtime.secondary_threads; }, 1, 64),
+         "",
+         "Loops of the secondary pool, which keeps leases, watches and health apart from the load."}
+    );
+    keys.push_back(
+        {"worker.graceful_shutdown_timeout",
+         "graceful_shutdown_timeout",
+         {"DYN_WORKER_GRACEFUL_SHUTDOWN_TIMEOUT"},
+         duration([](auto& s) -> auto& { return s.worker.graceful_shutdown_timeout; }, 0s, day),
+         "",
+         "From the request to end until the process is gone; all phases share it."}
+    );
+    keys.push_back(
+        {"worker.settle_time",
+         "",
+         {"DYN_WORKER_SETTLE_TIME", "DYN_GRACEFUL_SHUTDOWN_GRACE_PERIOD_SECS"},
+         duration([](auto& s) -> auto& { return s.worker.settle_time; }, 0s, day),
+         "",
+         "How long requests are still taken after the records are deleted."}
+    );
+    keys.push_back(
+        {"system.host",
+         "system_host",
+         {"DYN_SYSTEM_HOST"},
+         text([](auto& s) -> auto& { return s.system.host; }, host_text, is_host),
+         "",
+         "Where the status server listens."}
+    );
+    keys.push_back(
+        {"system.port",
+         "system_port",
+         {"DYN_SYSTEM_PORT"},
+         integer([](auto& s) -> auto& { return s.system.port; }, -1, 65535),
+         "",
+         "Port of the status server; 0: any free one, -1: no server."}
+    );
+    keys.push_back(
+        {"system.starting_health_status",
+         "starting_health_status",
+         {"DYN_SYSTEM_STARTING_HEALTH_STATUS"},
+         choice(
+             [](auto& s) -> auto& { return s.system.starting_health_status; },
+             std::array<std::string_view, 2>{"notready", "ready"}
+         ),
+         "",
+         "Health until an endpoint says otherwise."}
+    );
+    keys.push_back(
+        {"system.health_path",
+         "system_health_path",
+         {"DYN_SYSTEM_HEALTH_PATH"},
+         text([](auto& s) -> auto& { return s.system.health_path; }, route_text, is_route),
+         "",
+         "Route of the readiness probe."}
+    );
+    keys.push_back(
+        {"system.live_path",
+         "system_live_path",
+         {"DYN_SYSTEM_LIVE_PATH"},
+         text([](auto& s) -> auto& { return s.system.live_path; }, route_text, is_route),
+         "",
+         "Route of the liveness probe."}
+    );
+}
+
+void add_cluster_keys(std::vector<Key>& keys) {
+    keys.push_back(
+        {"discovery.backend",
+         "",
+         {"DYN_DISCOVERY_BACKEND"},
+         choice(
+             [](auto& s) -> auto& { return s.discovery.backend; },
+             std::array<std::string_view, 3>{"mem", "file", "etcd"}
+         ),
+         "",
+         "How processes find each other: mem is one process, file is one machine or a shared "
+         "folder."}
+    );
+    keys.push_back(
+        {"discovery.file_root",
+         "",
+         {"DYN_FILE_KV"},
+         text([](auto& s) -> auto& { return s.discovery.file_root; }, "a folder", is_path),
+         "$TMPDIR/dynamo_store_kv, TMPDIR being /tmp if unset",
+         "Folder of the file backend; all processes that shall meet share it."}
+    );
+    keys.push_back(
+        {"etcd.endpoints",
+         "",
+         {"ETCD_ENDPOINTS"},
+         list(
+             [](auto& s) -> auto& { return s.etcd.endpoints; },
+             "http:// or https:// addresses, separated by commas",
+             is_http_url
+         ),
+         "",
+         "Members of the etcd cluster."}
+    );
+    keys.push_back(
+        {"etcd.lease_ttl",
+         "",
+         {"ETCD_LEASE_TTL"},
+         duration([](auto& s) -> auto& { return s.etcd.lease_ttl; }, 1s, day),
+         "",
+         "How long records outlive a process that died."}
+    );
+    keys.push_back(
+        {"nats.server",
+         "",
+         {"NATS_SERVER"},
+         text(
+             [](auto& s) -> auto& { return s.nats.server; },
+             "a nats:// or tls:// address",
+             is_nats_url
+         ),
+         "",
+         "The NATS server."}
+    );
+    keys.push_back(
+        {"request.plane",
+         "",
+         {"DYN_REQUEST_PLANE"},
+         choice(
+             [](auto& s) -> auto& { return s.request.plane; },
+             std::array<std::string_view, 2>{"tcp", "nats"}
+         ),
+         "",
+         "The plane that records publish for foreign clients; the native one is always served "
+         "beside it."}
+    );
+    keys.push_back(
+        {"request.codec",
+         "",
+         {"DYN_REQUEST_PLANE_CODEC"},
+         choice(
+             [](auto& s) -> auto& { return s.request.codec; },
+             std::array<std::string_view, 2>{"msgpack", "json"}
+         ),
+         "",
+         "How requests and responses are encoded."}
+    );
+}
+
+void add_tcp_keys(std::vector<Key>& keys) {
+    keys.push_back(
+        {"tcp.host",
+         "",
+         {"DYN_TCP_RPC_HOST"},
+         text([](auto& s) -> auto& { return s.tcp.host; }, host_text, is_host),
+         "chosen by the discovery backend",
+         "Where the request port listens."}
+    );
+    keys.push_back(
+        {"tcp.port",
+         "",
+         {"DYN_TCP_RPC_PORT"},
+         integer([](auto& s) -> auto& { return s.tcp.port; }, 0, 65535),
+         "",
+         "The request port; 0: any free one."}
+    );
+    keys.push_back(
+        {"tcp.advertise_host",
+         "",
+         {"DYN_TCP_RPC_ADVERTISE_HOST"},
+         text([](auto& s) -> auto& { return s.tcp.advertise_host; }, host_text, is_host),
+         "where it listens",
+         "The host that records publish."}
+    );
+    keys.push_back(
+        {"tcp.advertise_port",
+         "",
+         {"DYN_TCP_RPC_ADVERTISE_PORT"},
+         integer([](auto& s) -> auto& { return s.tcp.advertise_port; }, 0, 65535),
+         "",
+         "The port that records publish; 0: the one it listens on."}
+    );
+    keys.push_back(
+        {"tcp.max_message_size",
+         "",
+         {"DYN_TCP_MAX_MESSAGE_SIZE"},
+         size([](auto& s) -> auto& { return s.tcp.max_message_size; }, kib, 4 * gib - 1),
+         "",
+         "Largest message of the Dynamo plane."}
+    );
+    keys.push_back(
+        {"tcp.connect_timeout",
+         "",
+         {"DYN_TCP_CONNECT_TIMEOUT"},
+         duration([](auto& s) -> auto& { return s.tcp.connect_timeout; }, 1ms, 1h),
+         "",
+         "How long a connection may take to come about, its handshake included."}
+    );
+    keys.push_back(
+        {"tcp.request_timeout",
+         "",
+         {"DYN_TCP_REQUEST_TIMEOUT"},
+         duration([](auto& s) -> auto& { return s.tcp.request_timeout; }, 1ms, 1h),
+         "",
+         "How long the Dynamo plane waits for the acknowledgement of a request."}
+    );
+}
+
+void add_mux_keys(std::vector<Key>& keys) {
+    keys.push_back(
+        {"mux.stream_window",
+         "",
+         {"DYN_MUX_STREAM_WINDOW"},
+         size([](auto& s) -> auto& { return s.mux.stream_window; }, 16 * kib, gib),
+         "",
+         "Credit of a new call in the direction of the worker."}
+    );
+    keys.push_back(
+        {"mux.least_stream_window",
+         "",
+         {"DYN_MUX_LEAST_STREAM_WINDOW"},
+         size([](auto& s) -> auto& { return s.mux.least_stream_window; }, 8 * kib, gib),
+         "",
+         "What a call gets at least while others hold the connection's memory."}
+    );
+    keys.push_back(
+        {"mux.most_stream_window",
+         "",
+         {"DYN_MUX_MOST_STREAM_WINDOW"},
+         size([](auto& s) -> auto& { return s.mux.most_stream_window; }, 8 * kib, gib),
+         "",
+         "What a call gets at most."}
+    );
+    keys.push_back(
+        {"mux.connection_window",
+         "",
+         {"DYN_MUX_CONNECTION_WINDOW"},
+         size([](auto& s) -> auto& { return s.mux.connection_window; }, 64 * kib, 64 * gib),
+         "",
+         "Memory for what was received on a connection and not taken yet, normally."}
+    );
+    keys.push_back(
+        {"mux.memory_limit",
+         "",
+         {"DYN_MUX_MEMORY_LIMIT"},
+         size([](auto& s) -> auto& { return s.mux.memory_limit; }, 64 * kib, 64 * gib),
+         "",
+         "The same when calls at a standstill hold it: beyond this all wait."}
+    );
+    keys.push_back(
+        {"mux.large_message_budget",
+         "",
+         {"DYN_MUX_LARGE_MESSAGE_BUDGET"},
+         size([](auto& s) -> auto& { return s.mux.large_message_budget; }, 64 * kib, 64 * gib),
+         "",
+         "Memory for messages that are larger than their call's window."}
+    );
+    keys.push_back(
+        {"mux.max_message_size",
+         "",
+         {"DYN_MUX_MAX_MESSAGE_SIZE"},
+         size([](auto& s) -> auto& { return s.mux.max_message_size; }, 16 * kib, 4 * gib - 1),
+         "",
+         "Largest message."}
+    );
+    keys.push_back(
+        {"mux.max_frame_size",
+         "",
+         {"DYN_MUX_MAX_FRAME_SIZE"},
+         size([](auto& s) -> auto& { return s.mux.max_frame_size; }, 16 * kib, 16 * mib),
+         "",
+         "Largest piece of a message in one frame."}
+    );
+    keys.push_back(
+        {"mux.max_streams",
+         "",
+         {"DYN_MUX_MAX_STREAMS"},
+         integer([](auto& s) -> auto& { return s.mux.max_streams; }, 1, 16'777'216),
+         "",
+         "Calls that one connection serves at a time."}
+    );
+    keys.push_back(
+        {"mux.ping_after",
+         "",
+         {"DYN_MUX_PING_AFTER"},
+         duration([](auto& s) -> auto& { return s.mux.ping_after; }, 1ms, 1h),
+         "",
+         "A peer silent for this long is pinged."}
+    );
+    keys.push_back(
+        {"mux.suspect_after",
+         "",
+         {"DYN_MUX_SUSPECT_AFTER"},
+         duration([](auto& s) -> auto& { return s.mux.suspect_after; }, 1ms, 1h),
+         "",
+         "A peer silent for this long gets no new calls."}
+    );
+    keys.push_back(
+        {"mux.lost_after",
+         "",
+         {"DYN_MUX_LOST_AFTER"},
+         duration([](auto& s) -> auto& { return s.mux.lost_after; }, 1ms, 1h),
+         "",
+         "A peer silent for this long is disconnected."}
+    );
+}
+
+void add_logging_keys(std::vector<Key>& keys) {
+    keys.push_back(
+        {"logging.filter",
+         "",
+         {"DYN_LOG"},
+         text(
+             [](auto& s) -> auto& { return s.logging.filter; },
+             "a log filter such as info,stator::transport=debug",
+             is_filter
+         ),
+         "",
+         "What is logged: a level, then target=level for parts."}
+    );
+    keys.push_back(
+        {"logging.jsonl",
+         "",
+         {"DYN_LOGGING_JSONL"},
+         boolean([](auto& s) -> auto& { return s.logging.jsonl; }),
+         "",
+         "One JSON object per line instead of text."}
+    );
+    keys.push_back(
+        {"logging.ansi",
+         "",
+         {"DYN_SDK_DISABLE_ANSI_LOGGING"},
+         boolean([](auto& s) -> auto& { return s.logging.ansi; }, true),
+         "",
+         "Colours on a terminal. The variable switches them off."}
+    );
+    keys.push_back(
+        {"logging.local_time",
+         "",
+         {"DYN_LOG_USE_LOCAL_TZ"},
+         boolean([](auto& s) -> auto& { return s.logging.local_time; }),
+         "",
+         "Times in the local zone instead of UTC."}
+    );
+}
+
+}  // namespace
+
+const std::vector<Key>& all_keys() {
+    static const auto& keys = *new auto([] {
+        std::vector<Key> made;
+        add_process_keys(made);
+        add_cluster_keys(made);
+        add_tcp_keys(made);
+        add_mux_keys(made);
+        add_logging_keys(made);
+        return made;
+    }());
+    return keys;
+}
+
+}  // namespace stator::settings
