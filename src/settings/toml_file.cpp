@@ -2,7 +2,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <iterator>
+#include <sstream>
 #include <system_error>
 
 #include <fmt/format.h>
@@ -85,10 +85,11 @@ Result<std::vector<Given>> read_toml(const std::string& path) {
         return bad_file(
             fmt::format("cannot read {}: {}", path, std::generic_category().message(errno))
         );
-    const std::string text{std::istreambuf_iterator<char>{stream}, {}};
-    if (stream.bad()) return bad_file(fmt::format("cannot read {}", path));
+    std::ostringstream content;
+    content << stream.rdbuf();
+    if (content.bad()) return bad_file(fmt::format("cannot read {}: it is no file", path));
     try {
-        const auto table = toml::parse(text);
+        const auto table = toml::parse(content.view());
         Collector collector{path};
         collector.table({}, table);
         return collector.take();
