@@ -1,8 +1,9 @@
 // The only source that includes toml++.
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
-#include <sstream>
+#include <iterator>
 #include <system_error>
 
 #include <fmt/format.h>
@@ -80,16 +81,19 @@ std::unexpected<Error> bad_file(std::string message) {
 }  // namespace
 
 Result<std::vector<Given>> read_toml(const std::string& path) {
+    std::error_code code;
+    if (!std::filesystem::is_regular_file(path, code)) {
+        const auto why = code ? code.message() : std::string{"it is no file"};
+        return bad_file(fmt::format("cannot read {}: {}", path, why));
+    }
     std::ifstream stream{path, std::ios::binary};
     if (!stream)
         return bad_file(
             fmt::format("cannot read {}: {}", path, std::generic_category().message(errno))
         );
-    std::ostringstream content;
-    content << stream.rdbuf();
-    if (content.bad()) return bad_file(fmt::format("cannot read {}: it is no file", path));
+    const std::string text{std::istreambuf_iterator<char>{stream}, {}};
     try {
-        const auto table = toml::parse(content.view());
+        const auto table = toml::parse(text);
         Collector collector{path};
         collector.table({}, table);
         return collector.take();
