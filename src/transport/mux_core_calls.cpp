@@ -192,14 +192,12 @@ void MuxSession::Core::reset(StreamId id, const Error& error) {
 void MuxSession::Core::release(StreamId id) {
     auto* stream = streams.find(id);
     if (stream == nullptr || stream->released) return;
-    ledger.forget(stream->in);
-    serve_budget();
     if (!stream->over && role == MuxRole::acceptor && stream->out_pending && stream->sent_end) {
         // The answer is complete but for its way through the credit: it leaves without its owner.
         stream->released = true;
         stream->drop_assembly();
-        stream->assembly_size = 0;
-        return;
+        ledger.forget(stream->in);
+        return serve_budget();
     }
     if (!stream->over && role == MuxRole::dialler) {
         kill(id, CancelReason::requested);
@@ -208,7 +206,9 @@ void MuxSession::Core::release(StreamId id) {
         error_frame(FrameType::error, 0, id, &gone);
         over(*stream);
     }
+    ledger.forget(stream->in);
     streams.erase(*stream);
+    serve_budget();
     tidy_lists();
 }
 
@@ -238,6 +238,11 @@ void MuxSession::Core::over(Stream& stream) {
     // Others may have waited behind it for the connection's credit.
     if (stream.queued) pump_wanted = true;
     stream.drop_output();
+    if (stream.assembly_size > 0) {
+        ledger.drop_incomplete(stream.in);
+        stream.drop_assembly();
+        serve_budget();
+    }
     if (--open_streams == 0) watching_changed();
 }
 

@@ -224,8 +224,8 @@ std::byte* MuxSession::Core::place(Stream& stream, const Piece& piece) {
         auto* block = Buffer::allocate(book.announced > 0 ? total : std::min(total, promised));
         if (stream.assembly != nullptr) {
             std::memcpy(block->data(), stream.assembly->data(), stream.assembly_filled);
+            stream.assembly->release();
         }
-        stream.drop_assembly();
         stream.assembly = block;
     }
     auto* to = stream.assembly->data() + stream.assembly_filled;

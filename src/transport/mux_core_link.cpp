@@ -242,6 +242,7 @@ void MuxSession::Core::close(const Error& error, const Error* goodbye, bool writ
         over(*stream);
         report_end(*stream, ended, stream->accepted ? CallFate::accepted : CallFate::not_accepted);
     }
+    bury();
     handler.on_closed(error);
 }
 

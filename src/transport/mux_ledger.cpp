@@ -49,11 +49,23 @@ void Ledger::taken(StreamBook& book, std::uint64_t charge) noexcept {
     held_ -= charge - freed;
 }
 
+void Ledger::drop_incomplete(StreamBook& book) noexcept {
+    book.held -= book.assembled;
+    if (book.announced > 0) {
+        missing_ -= book.announced - book.assembled;
+        reserved_ -= book.announced;
+        book.reserved -= book.announced;
+    } else {
+        held_ -= book.assembled;
+    }
+    book.assembled = 0;
+    book.announced = 0;
+}
+
 void Ledger::forget(StreamBook& book) noexcept {
-    const auto missing = book.announced > 0 ? book.announced - book.assembled : 0;
-    missing_ -= missing;
+    drop_incomplete(book);
     reserved_ -= book.reserved;
-    held_ -= book.held - (book.reserved - missing);
+    held_ -= book.held - book.reserved;
     book = StreamBook{};
 }
 

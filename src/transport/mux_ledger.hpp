@@ -47,6 +47,8 @@ public:
     bool reserve(StreamBook& book, std::uint64_t total) noexcept;
     /// The application took a message.
     void taken(StreamBook& book, std::uint64_t charge) noexcept;
+    /// The rest of the stream's incomplete message will not come.
+    void drop_incomplete(StreamBook& book) noexcept;
     /// The stream is forgotten.
     void forget(StreamBook& book) noexcept;
 

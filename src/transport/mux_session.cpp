@@ -72,6 +72,11 @@ SendStatus MuxSession::send_copy(StreamId stream, std::span<const std::byte> mes
     return core_->send(stream, nullptr, message, end);
 }
 
+bool MuxSession::writable(StreamId stream) const noexcept {
+    const auto* found = core_->streams.find(stream);
+    return found != nullptr && !found->over && !found->sent_end && !found->out_pending;
+}
+
 void MuxSession::end(StreamId stream) { core_->end(stream); }
 
 void MuxSession::reset(StreamId stream, const Error& error) { core_->reset(stream, error); }

@@ -53,6 +53,8 @@ struct Stream {
     void drop_assembly() noexcept {
         if (assembly != nullptr) assembly->release();
         assembly = nullptr;
+        assembly_size = 0;
+        assembly_filled = 0;
     }
 };
 

@@ -121,6 +121,9 @@ public:
     SendStatus send(StreamId stream, Bytes message, bool end);
     /// The same from memory that need not outlive the call; copies (once, unless it must wait).
     SendStatus send_copy(StreamId stream, std::span<const std::byte> message, bool end);
+    /// Whether the stream may send now: its half is open and no message waits. Tells after `open`
+    /// whether the first message has left; if not, on_writable comes.
+    bool writable(StreamId stream) const noexcept;
     /// Closes this half, after what was sent before. Ends the call if it is the worker's.
     void end(StreamId stream);
     /// Abandons the call at once in both directions; unsent messages are dropped.
