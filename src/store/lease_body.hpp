@@ -1,0 +1,68 @@
+// What a Lease handle shares with its store.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "stator/base/error.hpp"
+#include "stator/runtime/event.hpp"
+#include "stator/runtime/version_gate.hpp"
+#include "stator/store/lease.hpp"
+
+namespace stator::store {
+
+class KeyValueStore;
+
+/// Thread-safe apart from `keys` and `renewal_due`, which belong to the store's loop. Kept by the
+/// handles and by the store's keep-alive, whichever is longer.
+class LeaseBody {
+public:
+    struct Terms {
+        std::uint64_t id = 0;
+        Duration ttl{};
+        Duration period{};  ///< between renewals
+    };
+    LeaseBody(std::weak_ptr<KeyValueStore> store, Terms terms, const CancellationToken& bound_to);
+
+    const std::weak_ptr<KeyValueStore> store;
+    const Terms terms;
+    /// Cancelled to revoke: by the owner, by what it is bound to, by the store's close.
+    const CancellationToken token;
+
+    /// What the lease keeps: key and value, for publishing again.
+    std::map<std::string, std::string> keys;
+    bool renewal_due = false;  // one is about to start
+
+    LeaseState state() const noexcept { return state_.load(std::memory_order_acquire); }
+    /// True if that is a change; `revoked` is never left.
+    bool set_state(LeaseState state) noexcept;
+    std::uint64_t recoveries() const noexcept {
+        return recoveries_.load(std::memory_order_relaxed);
+    }
+    VersionGate& changes() noexcept { return changes_; }
+
+    void attempted(TimePoint when) noexcept;
+    void renewed(TimePoint when) noexcept;
+    Deadline next_renewal() const noexcept;
+    Duration slack(TimePoint now) const noexcept;
+
+    /// The removal of the keys is over, with or without an error.
+    void finish(std::optional<Error> error);
+    /// Waits for `finish` and throws its error.
+    Task<> finished();
+
+private:
+    std::atomic<LeaseState> state_{LeaseState::alive};
+    std::atomic<std::uint64_t> recoveries_{0};
+    std::atomic<Duration::rep> attempted_at_;
+    std::atomic<Duration::rep> renewed_at_;
+    VersionGate changes_;
+    std::optional<Error> error_;  // written before `finished_` is set, read after
+    Event finished_;
+};
+
+}  // namespace stator::store
