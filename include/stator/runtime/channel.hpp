@@ -1,9 +1,11 @@
 // Channel<T>: a bounded queue between tasks.
 #pragma once
 
+#include <cassert>
 #include <cstddef>
 #include <mutex>
 #include <optional>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -18,11 +20,20 @@ namespace stator::inline runtime {
 /// false. Thread-safe. Must outlive its waiters.
 template <class T>
 class Channel {
+    // Items are moved while the lock is held and somebody's wait is being granted.
+    static_assert(std::is_nothrow_move_constructible_v<T>);
+
 public:
     /// `capacity` >= 1 items.
     explicit Channel(std::size_t capacity) : ring_(capacity == 0 ? 1 : capacity) {}
     Channel(const Channel&) = delete;
     Channel& operator=(const Channel&) = delete;
+    /// Whoever is woken may destroy the channel at once: this waits for the call that woke to
+    /// leave.
+    ~Channel() {
+        const std::lock_guard guard{lock_};
+        assert(receivers_.empty() && senders_.empty() && "a channel outlives its waiters");
+    }
 
     class Send;
     class Receive;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <cassert>
 #include <mutex>
 
 #include "stator/runtime/detail/spin_lock.hpp"
@@ -16,6 +17,11 @@ public:
     Event() = default;
     Event(const Event&) = delete;
     Event& operator=(const Event&) = delete;
+    /// The task that `set` wakes may destroy the event at once: this waits for `set` to leave.
+    ~Event() {
+        const std::lock_guard guard{lock_};
+        assert(waiters_.empty() && "an event outlives its waiters");
+    }
 
     bool is_set() const noexcept { return set_.load(std::memory_order_acquire); }
     void set() noexcept;

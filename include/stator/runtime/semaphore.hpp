@@ -1,6 +1,7 @@
 // Semaphore: a number of units, handed out in order.
 #pragma once
 
+#include <cassert>
 #include <cstddef>
 #include <mutex>
 #include <optional>
@@ -43,13 +44,20 @@ public:
     explicit Semaphore(std::size_t units) noexcept : available_{units} {}
     Semaphore(const Semaphore&) = delete;
     Semaphore& operator=(const Semaphore&) = delete;
+    /// Whoever is woken may destroy the semaphore at once: this waits for the call that woke to
+    /// leave.
+    ~Semaphore() {
+        const std::lock_guard guard{lock_};
+        assert(waiters_.empty() && "a semaphore outlives its waiters");
+    }
 
     std::size_t available() const noexcept;
     /// The units at once, or nothing.
     std::optional<Permit> try_acquire(std::size_t units = 1) noexcept;
 
     class Acquire;
-    /// Waits for the units. Cancel safety: throws `cancelled`, takes nothing.
+    /// Waits for the units; for more than there are, until it is cancelled. Cancel safety: throws
+    /// `cancelled`, takes nothing.
     Acquire acquire(std::size_t units = 1) noexcept;
 
 private:

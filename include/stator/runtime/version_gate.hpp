@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 
 #include "stator/runtime/detail/spin_lock.hpp"
 #include "stator/runtime/event.hpp"
@@ -19,6 +20,9 @@ public:
     VersionGate() = default;
     VersionGate(const VersionGate&) = delete;
     VersionGate& operator=(const VersionGate&) = delete;
+    /// Whoever has seen the new version may destroy the gate at once: this waits for `advance` to
+    /// leave.
+    ~VersionGate() { const std::lock_guard guard{lock_}; }
 
     std::uint64_t version() const noexcept { return version_.load(std::memory_order_acquire); }
     /// Makes the version one larger and wakes everyone who waits.
