@@ -18,10 +18,13 @@ namespace stator::inline runtime {
 /// has begun or waits.
 class BlockingPool {
 public:
+    /// `threads` >= 1; they take no signals but their own faults. Throws std::system_error when one
+    /// cannot be made.
     explicit BlockingPool(std::size_t threads);
     BlockingPool(const BlockingPool&) = delete;
     BlockingPool& operator=(const BlockingPool&) = delete;
     ~BlockingPool();
+    /// `work` must not throw.
     void post(std::move_only_function<void()> work);
 
 private:
