@@ -80,7 +80,11 @@ void Loop::run() {
         if (stop_requested_.load(std::memory_order_acquire) &&
             !inbox_->filled.load(std::memory_order_acquire))
             break;
-        if (prepare_to_wait()) wait_for_events();
+        if (prepare_to_wait()) {
+            wait_for_events();
+        } else {
+            poll_reactor();  // or a flood from other threads would keep it from its sockets
+        }
     }
     leave();
 }

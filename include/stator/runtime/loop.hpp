@@ -19,10 +19,15 @@ namespace detail {
 struct TurnHookTag {};
 
 /// Something to be done once at the end of the turn, such as writing what the turn produced.
-/// Loop-affine.
+/// Loop-affine. One that dies while it waits is forgotten.
 struct TurnHook : ListLink<TurnHookTag> {
     using Run = void (*)(TurnHook&) noexcept;
     explicit TurnHook(Run run_) noexcept : run{run_} {}
+    TurnHook(const TurnHook&) = delete;
+    TurnHook& operator=(const TurnHook&) = delete;
+    ~TurnHook() {
+        if (linked()) IntrusiveList<TurnHook, TurnHookTag>::remove(*this);
+    }
     Run run;
 };
 
@@ -56,8 +61,8 @@ public:
     const std::string& name() const noexcept { return name_; }
     std::size_t index() const noexcept { return index_; }
 
-    /// Runs turns until `stop`; then what is ready is run to its next suspension and the call
-    /// returns.
+    /// Runs turns until `stop` has been called and nothing is ready. A loop that was stopped stays
+    /// so.
     void run();
     /// Runs turns until nothing is ready and no timer is due. For tests; never blocks.
     void run_until_idle();
@@ -70,7 +75,7 @@ public:
         wake_remote(task);
     }
     void wake_local(std::coroutine_handle<> task) noexcept { ready_.push_back(task); }
-    /// Runs `work` on this loop. Any thread.
+    /// Runs `work`, which must not throw, on this loop in its next turn. Any thread.
     void post(std::move_only_function<void()> work);
 
     const Clock& clock() const noexcept { return *clock_; }
@@ -78,6 +83,7 @@ public:
     void add_timer(detail::Timer& timer) { timers_.add(timer); }
     void remove_timer(detail::Timer& timer) noexcept { timers_.remove(timer); }
     /// Runs `hook` once at the end of this turn; a hook that is already waiting stays where it is.
+    /// One that asks for itself again while it runs, runs again in this turn.
     void at_turn_end(detail::TurnHook& hook) noexcept {
         if (!hook.linked()) turn_end_.push_back(hook);
     }
