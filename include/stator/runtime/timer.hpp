@@ -80,17 +80,18 @@ public:
     DeadlineGuard(const DeadlineGuard&) = delete;
     DeadlineGuard& operator=(const DeadlineGuard&) = delete;
     ~DeadlineGuard() { loop_.remove_timer(*this); }
-    bool passed() const noexcept { return passed_; }
+    /// Whether it was this that cancelled the token.
+    bool fired() const noexcept { return fired_; }
 
 private:
     static void on_time(Timer& timer) noexcept {
         auto& guard = static_cast<DeadlineGuard&>(timer);
-        guard.passed_ = true;
+        guard.fired_ = !guard.token_.cancelled();
         guard.token_.cancel(CancelReason::deadline);
     }
     Loop& loop_;
     CancellationToken token_;
-    bool passed_ = false;
+    bool fired_ = false;
 };
 
 [[noreturn]] void throw_deadline_exceeded();
@@ -108,7 +109,7 @@ Task<T> with_deadline(Deadline deadline, Task<T> task) {
     try {
         co_return co_await detail::AwaitIn<T>{{nullptr, std::move(token)}, std::move(task)};
     } catch (const Error& error) {
-        if (error.code() != ErrorCode::cancelled || !guard.passed()) throw;
+        if (error.code() != ErrorCode::cancelled || !guard.fired()) throw;
     }
     detail::throw_deadline_exceeded();
 }
