@@ -39,7 +39,10 @@ CancellationToken CancellationToken::child_token() const {
 }
 
 void CancellationToken::cancel(CancelReason reason) const noexcept {
-    if (node_ != nullptr) node_->cancel(reason);
+    if (node_ == nullptr) return;
+    // What came from elsewhere as a number must not end as "not cancelled".
+    const bool known = reason > CancelReason::none && reason <= CancelReason::peer_gone;
+    node_->cancel(known ? reason : CancelReason::requested);
 }
 
 CancelReason CancellationToken::reason() const noexcept {

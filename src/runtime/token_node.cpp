@@ -18,15 +18,43 @@ std::atomic<std::size_t> live_nodes{0};
 
 std::size_t live_token_nodes() noexcept { return live_nodes.load(std::memory_order_relaxed); }
 
+/// What a cancellation posts to a loop: the nodes on which something waits there, with a memory
+/// reference each, which are given back also when the loop dies before it gets to them.
+class TokenNode::Hop {
+public:
+    Hop() noexcept = default;
+    Hop(Hop&&) noexcept = default;
+    Hop& operator=(Hop&&) = delete;
+    ~Hop() {
+        for (TokenNode* node : nodes_) node->release_memory();
+    }
+    /// All hooks of one node are added in a row, so the last node is the only one to compare with.
+    void add(TokenNode& node) {
+        if (!nodes_.empty() && nodes_.back() == &node) return;
+        nodes_.push_back(&node);
+        node.retain_memory();
+    }
+    void operator()() const noexcept {
+        for (TokenNode* node : nodes_) node->fire_local_hooks();
+    }
+
+private:
+    std::vector<TokenNode*> nodes_;
+};
+
 /// One `cancel` on its way down the tree. Nodes wait in `pending_` by their own links, with a
 /// memory reference each, so that a wide or deep tree needs neither allocation nor stack.
 class TokenNode::Cancellation {
 public:
     explicit Cancellation(CancelReason cause) noexcept : cause_{cause} {}
 
-    /// With `node.lock_` held and its state just set: takes its children and its hooks.
-    void take(TokenNode& node) noexcept {
+    /// With `node.lock_` held and its state just set.
+    void take_hooks(TokenNode& node) noexcept {
         node.hooks_.for_each([&](CancelHook& hook) { take_hook(node, hook); });
+    }
+
+    /// With `node.lock_` held: detaches and cancels its children.
+    void take_children(TokenNode& node) noexcept {
         std::uint32_t detached = 0;
         node.children_.for_each([&](TokenNode& child) {
             detach(child);
@@ -40,7 +68,7 @@ public:
         while (!pending_.empty()) {
             TokenNode& node = pending_.pop_front();
             node.lock_.lock();
-            take(node);
+            take_children(node);
             node.lock_.unlock();
             node.release_memory();
         }
@@ -49,7 +77,7 @@ public:
             CancelHook& hook = local_.pop_front();
             hook.fire(hook);
         }
-        for (auto& [loop, nodes] : hops_) hop(loop, std::move(nodes));
+        for (auto& [loop, hop] : hops_) loop->post(std::move(hop));
     }
 
 private:
@@ -61,7 +89,7 @@ private:
         // Set here, not when its turn comes: whoever drops its last handle in between then knows
         // that its children are ours to cancel.
         child.set_state(CancelReason::parent, cause_);
-        child.hooks_.for_each([&](CancelHook& hook) { take_hook(child, hook); });
+        take_hooks(child);
         if (child.children_.empty()) return;
         child.retain_memory();
         pending_.push_back(child);
@@ -74,31 +102,20 @@ private:
             local_.push_back(hook);
             return;
         }
-        for (auto& [loop, nodes] : hops_) {
-            if (loop != hook.loop) continue;
-            if (nodes.back() != &node) {
-                node.retain_memory();
-                nodes.push_back(&node);
-            }
-            return;
-        }
-        node.retain_memory();
-        hops_.emplace_back(hook.loop, std::vector<TokenNode*>{&node});
+        hop_to(hook.loop).add(node);
     }
 
-    static void hop(Loop* loop, std::vector<TokenNode*> nodes) noexcept {
-        loop->post([nodes = std::move(nodes)] {
-            for (TokenNode* node : nodes) {
-                node->fire_local_hooks();
-                node->release_memory();
-            }
-        });
+    Hop& hop_to(Loop* loop) {
+        for (auto& [other, hop] : hops_) {
+            if (other == loop) return hop;
+        }
+        return hops_.emplace_back(loop, Hop{}).second;
     }
 
     CancelReason cause_;
     Children pending_;
     Hooks local_;
-    std::vector<std::pair<Loop*, std::vector<TokenNode*>>> hops_;
+    std::vector<std::pair<Loop*, Hop>> hops_;
 };
 
 TokenNode* TokenNode::create(TokenNode* parent) {
@@ -134,7 +151,8 @@ void TokenNode::cancel(CancelReason reason) noexcept {
     lock_.lock();
     if (this->reason() != CancelReason::none) return lock_.unlock();
     set_state(reason, reason);
-    cancellation.take(*this);
+    cancellation.take_hooks(*this);
+    cancellation.take_children(*this);
     lock_.unlock();
     cancellation.run();
 }

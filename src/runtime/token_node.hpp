@@ -46,6 +46,7 @@ private:
     using Children = IntrusiveList<TokenNode, ChildTag>;
     using Hooks = IntrusiveList<CancelHook, HookTag>;
     class Cancellation;
+    class Hop;
 
     TokenNode() noexcept = default;
     void set_state(CancelReason reason, CancelReason cause) noexcept {

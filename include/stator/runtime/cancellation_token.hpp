@@ -49,9 +49,9 @@ struct CancelHook : ListLink<HookTag> {
 ///
 /// Semantics: cancelling a parent cancels its children, never the reverse; a child of a cancelled
 /// token is born cancelled; when the last handle of a node is gone its children hang on its parent,
-/// so a long-lived root does not grow with its past children. `cancel` is complete for the whole
-/// subtree when it returns, except that operations waiting on other loops are woken there (one hop
-/// per loop). Thread-safe.
+/// so a long-lived root does not grow with its past children. The `cancel` that took effect
+/// is complete for the whole subtree when it returns, except that operations waiting on other loops
+/// are woken there (one hop per loop). Thread-safe.
 class CancellationToken {
 public:
     CancellationToken() noexcept = default;
@@ -70,7 +70,8 @@ public:
     CancellationToken child_token() const;
 
     /// Cancels this node and all below it; the first cancellation's reason stays. Children see
-    /// `parent`.
+    /// `parent`. `none` and unknown reasons count as `requested`. The loops on which operations
+    /// wait below must outlive the call.
     void cancel(CancelReason reason = CancelReason::requested) const noexcept;
     bool cancelled() const noexcept { return reason() != CancelReason::none; }
     /// Why this node was cancelled; `none` while it is not.

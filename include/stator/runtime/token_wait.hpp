@@ -20,8 +20,7 @@ public:
         env_ = task.promise().env;
         if (!target_.arm(*this)) return false;
         if (env_->token == target_ || env_->token.arm(own_)) return true;
-        disarm(*this);
-        cancelled_ = true;
+        cancelled_ = !target_.cancelled();
         return false;
     }
     void await_resume() {
@@ -39,11 +38,11 @@ private:
         if (!woken_) env_->loop->wake_local(task_);
         woken_ = true;
     }
+    // `cancelled_` is set only while the target is not cancelled: waiting for a token that is above
+    // the task's own is answered with "it was cancelled", not with an error.
     static void on_target(detail::CancelHook& hook) noexcept { static_cast<Wait&>(hook).wake(); }
     static void on_own(detail::CancelHook& hook) noexcept {
         Wait& wait = static_cast<Own&>(hook).wait;
-        // Waiting for a token that is above the task's own: the answer is "it was cancelled", not
-        // an error.
         if (!wait.woken_) wait.cancelled_ = !wait.target_.cancelled();
         wait.wake();
     }
