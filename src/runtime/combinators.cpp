@@ -8,4 +8,6 @@ void throw_cancelled_here() {
     throw Error{ErrorCode::cancelled, "cancelled while waiting for other tasks"};
 }
 
+void throw_no_tasks() { throw Error{ErrorCode::invalid_request, "when_any of no tasks"}; }
+
 }  // namespace stator::inline runtime::detail

@@ -63,7 +63,10 @@ TaskScope::~TaskScope() {
         const std::lock_guard guard{lock_};  // also waits for the last `ended` to leave
         running = running_;
     }
-    if (running == 0) return;
+    if (running == 0) {
+        report_error();
+        return;
+    }
     fmt::print(
         stderr,
         "stator: a TaskScope was destroyed while {} of its tasks run; close() it first\n",
@@ -109,20 +112,28 @@ std::exception_ptr TaskScope::take_error() noexcept {
     return std::exchange(error_, nullptr);
 }
 
-Task<> TaskScope::join() {
+Task<> TaskScope::wait_until_idle() {
     while (size() != 0) co_await idle_.wait();
+}
+
+Task<> TaskScope::join() {
+    co_await wait_until_idle();
     if (auto error = take_error()) std::rethrow_exception(error);
 }
 
 Task<> TaskScope::close(CancelReason reason) {
     token_.cancel(reason);
-    if (auto ended = co_await as_result(shielded(join())); !ended) {
-        sink().report(
-            Severity::warn,
-            "stator::runtime",
-            fmt::format("a task failed: {}", ended.error().what())
-        );
-    }
+    co_await shielded(wait_until_idle());
+    report_error();
+}
+
+/// An error that no `join` has thrown must not be lost silently.
+void TaskScope::report_error() noexcept {
+    const auto error = take_error();
+    if (!error) return;
+    sink().report(
+        Severity::warn, "stator::runtime", fmt::format("a task failed: {}", to_error(error).what())
+    );
 }
 
 }  // namespace stator::inline runtime

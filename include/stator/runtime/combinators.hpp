@@ -37,11 +37,8 @@ Task<> compete(
     auto ended = co_await as_result(deliver(std::move(task), &mine));
     if (winner->has_value()) co_return;
     if (!ended && others.cancelled()) co_return;
-    if (ended) {
-        winner->emplace(index, std::move(*mine));
-    } else {
-        winner->emplace(index, std::move(ended.error()));
-    }
+    winner->emplace(Outcome{.index = index, .result = std::move(mine), .error = {}});
+    if (!ended) (*winner)->error.emplace(std::move(ended.error()));
     others.cancel();
 }
 
@@ -50,19 +47,13 @@ Task<> compete(
 Task<> wait_for_all(TaskScope* scope);
 
 [[noreturn]] void throw_cancelled_here();
+[[noreturn]] void throw_no_tasks();
 
-template <class Variant>
+/// What the first task of when_any ended with: a result or an error.
+template <class T>
 struct AnyOutcome {
-    template <class T>
-    AnyOutcome(std::size_t index_, T&& value) : index{index_} {
-        if constexpr (std::is_same_v<std::decay_t<T>, Error>) {
-            error.emplace(std::forward<T>(value));
-        } else {
-            result.emplace(std::forward<T>(value));
-        }
-    }
     std::size_t index;
-    std::optional<Variant> result;
+    std::optional<T> result;
     std::optional<Error> error;
 };
 
@@ -106,11 +97,13 @@ Task<std::vector<detail::NonVoid<T>>> when_all(std::vector<Task<T>> tasks) {
 }
 
 /// Runs the tasks concurrently; the index and the result of the first to end. The others are
-/// cancelled and waited for. An error of the first is thrown. `tasks` must not be empty. Cancel
-/// safety: cancels the tasks, waits for them, throws `cancelled`.
+/// cancelled and waited for. An error of the first is thrown, as an Error. Errors:
+/// `invalid_request` when there are no tasks. Cancel safety: cancels the tasks, waits for them,
+/// throws `cancelled`.
 template <class T>
 Task<std::pair<std::size_t, detail::NonVoid<T>>> when_any(std::vector<Task<T>> tasks) {
     using Outcome = detail::AnyOutcome<detail::NonVoid<T>>;
+    if (tasks.empty()) detail::throw_no_tasks();
     TaskScope scope{co_await current_token()};
     std::optional<Outcome> winner;
     for (std::size_t i = 0; i < tasks.size(); ++i) {

@@ -17,7 +17,7 @@ namespace stator::inline runtime {
 /// The owner ends it with `co_await close()` (cancel and wait) or `co_await join()` (wait);
 /// destroying a scope whose tasks still run ends the process with a message, since it would leave
 /// them with dangling references. The first error of a task, other than `cancelled`, cancels the
-/// scope and is thrown by `join`.
+/// scope and is thrown by `join`; one that nobody joined for is reported to the sink.
 ///
 /// Tasks may be spawned from any thread; `spawn_on` names the loop, `spawn` takes the current one.
 class TaskScope {
@@ -45,14 +45,16 @@ public:
     /// Waits until no task runs; throws the first error. More tasks may be spawned while it waits.
     /// Cancel safety: throws `cancelled`, the tasks go on.
     Task<> join();
-    /// Cancels, then waits, whatever happens to the awaiting task. Never throws: an error of a task
-    /// is reported by `join`, or to the sink here.
+    /// Cancels, then waits, whatever happens to the awaiting task. Never throws: an error that
+    /// `join` has not thrown is reported to the sink.
     Task<> close(CancelReason reason = CancelReason::requested);
 
 private:
     struct Job;
     void ended(std::exception_ptr error) noexcept;
     std::exception_ptr take_error() noexcept;
+    void report_error() noexcept;
+    Task<> wait_until_idle();
 
     CancellationToken token_;
     mutable detail::SpinLock lock_;
