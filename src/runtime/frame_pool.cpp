@@ -4,7 +4,7 @@
 #include <new>
 
 #if defined(__has_feature)
-#if __has_feature(address_sanitizer)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 #define STATOR_FRAMES_FROM_HEAP 1
 #endif
 #endif

@@ -1,6 +1,7 @@
 // Task<T>: an asynchronous function. Lazy, awaited once, environment and cancellation inherited.
 #pragma once
 
+#include <cassert>
 #include <coroutine>
 #include <exception>
 #include <expected>
@@ -84,6 +85,7 @@ public:
         bool await_ready() const noexcept { return false; }
         template <detail::StatorPromise Promise>
         Handle await_suspend(std::coroutine_handle<Promise> awaiter) noexcept {
+            assert(task && !task.done() && "a task is awaited once");
             task.promise().env = awaiter.promise().env;
             task.promise().continuation = awaiter;
             return task;

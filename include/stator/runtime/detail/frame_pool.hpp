@@ -7,8 +7,8 @@ namespace stator::inline runtime::detail {
 
 /// Small blocks from free lists of this thread, larger ones from the heap. A block may be freed on
 /// another thread than the one that took it; each list is bounded, what is above the bound goes
-/// back to the heap. Under AddressSanitizer everything comes from the heap, so that a use after
-/// free is seen.
+/// back to the heap. Under Address- and ThreadSanitizer everything comes from the heap, so that a
+/// use after free is seen.
 void* take_frame(std::size_t size);
 void give_frame(void* block, std::size_t size) noexcept;
 
