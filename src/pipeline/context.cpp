@@ -15,6 +15,7 @@ struct Context::Request {
         : id{options.id ? options.id : RequestId::random()},
           deadline{options.deadline},
           headers{std::move(options.headers)},
+          trace{std::move(options.trace)},
           kill_token{
               options.kill_token ? std::move(options.kill_token) : CancellationToken::make()
           } {}
@@ -32,6 +33,7 @@ struct Context::Request {
     const RequestId id;
     const Deadline deadline;
     const Headers headers;
+    const std::optional<observe::TraceContext> trace;
     const CancellationToken kill_token;
     std::optional<Context> parent;  // keeps the stop of the request above in sight
     std::atomic<CancelReason> stop_reason{CancelReason::none};
@@ -53,6 +55,7 @@ Context::~Context() {
 const RequestId& Context::id() const noexcept { return request_->id; }
 Deadline Context::deadline() const noexcept { return request_->deadline; }
 const Headers& Context::headers() const noexcept { return request_->headers; }
+const std::optional<observe::TraceContext>& Context::trace() const noexcept { return request_->trace; }
 const CancellationToken& Context::kill_token() const noexcept { return request_->kill_token; }
 
 std::optional<std::string_view> Context::header(std::string_view name) const noexcept {
@@ -115,6 +118,7 @@ CancellationToken Context::stop_token() const {
 Context Context::child(Deadline deadline) const {
     Options options;
     options.deadline = earliest(deadline, request_->deadline);
+    if (request_->trace) options.trace = request_->trace->child();
     options.kill_token = request_->kill_token.child_token();
     Context context{std::move(options)};
     context.request_->parent = *this;

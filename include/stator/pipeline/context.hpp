@@ -11,6 +11,7 @@
 
 #include "stator/base/deadline.hpp"
 #include "stator/base/request_id.hpp"
+#include "stator/observe/trace.hpp"
 #include "stator/runtime/cancellation_token.hpp"
 
 namespace stator::inline pipeline {
@@ -30,6 +31,7 @@ public:
         RequestId id{};  ///< none: a fresh one
         Deadline deadline{};
         Headers headers{};
+        std::optional<observe::TraceContext> trace{};
         CancellationToken kill_token{
         };  ///< the request is killed when it fires; none: a root of its own
     };
@@ -50,6 +52,8 @@ public:
     const Headers& headers() const noexcept;
     /// The value of the first header of that name, if there is one.
     std::optional<std::string_view> header(std::string_view name) const noexcept;
+
+    const std::optional<observe::TraceContext>& trace() const noexcept;
 
     State state() const noexcept;
     /// Asked to finish (or killed).

@@ -1,0 +1,40 @@
+// How a process takes part in a cluster.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "stator/base/clock.hpp"
+#include "stator/base/instance_id.hpp"
+#include "stator/settings/settings.hpp"
+
+namespace stator::inline component {
+
+enum class DiscoveryBackend : std::uint8_t { memory, file };
+
+/// `from_settings` fills it from the layered settings; tests and embedders change what they need.
+struct DistributedConfig {
+    DiscoveryBackend discovery = DiscoveryBackend::file;
+    std::string file_root;  ///< of the file backend; empty: its default
+    std::string memory_name =
+        "default";  ///< of the memory backend: who shares a name shares the store
+    /// What is bound, and what is published instead of it (a name, an address behind NAT).
+    std::optional<std::string> bind_host;
+    std::uint16_t bind_port = 0;
+    std::optional<std::string> advertise_host;
+    std::optional<std::uint16_t> advertise_port;
+    /// The id of this process's endpoints unless an endpoint has its own; none: drawn at connect.
+    InstanceId instance_id{};
+    Duration connect_timeout = std::chrono::seconds{5};
+    /// After the records are gone, how long requests are still taken from clients that cannot be
+    /// told.
+    Duration settle = std::chrono::seconds{1};
+    settings::MuxSettings mux{};
+
+    /// Throws Error{invalid_request} for what is a setting but not available in this version.
+    static DistributedConfig from_settings(const settings::Settings& settings);
+};
+
+}  // namespace stator::inline component

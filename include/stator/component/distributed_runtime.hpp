@@ -1,0 +1,53 @@
+// DistributedRuntime: a process's part in a cluster.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "stator/component/config.hpp"
+#include "stator/component/endpoint.hpp"
+#include "stator/discovery/discovery.hpp"
+#include "stator/runtime/runtime.hpp"
+
+namespace stator::inline component {
+
+class ClusterState;
+
+/// A cheap copy over shared state; thread-safe. Connects to discovery at once; listens when the
+/// first endpoint is served, dials when the first request needs it. It ends with the runtime (or by
+/// `close`).
+class DistributedRuntime {
+public:
+    /// With the runtime's settings. Errors (thrown): the store's (a folder that cannot be written,
+    /// ...). Cancel safety: throws `cancelled`; what was begun is undone.
+    static Task<DistributedRuntime> connect(Runtime runtime);
+    static Task<DistributedRuntime> connect(Runtime runtime, DistributedConfig config);
+
+    const Runtime& runtime() const noexcept;
+    const DistributedConfig& config() const noexcept;
+    /// The instance id of this process's endpoints.
+    InstanceId instance_id() const noexcept;
+
+    /// Throws Error{invalid_request} for a bad name. Nested: `ns("a").ns("b")` is `ns("a.b")`.
+    Namespace ns(std::string_view name) const;
+    /// `endpoint("ns.component.endpoint")`. Throws Error{invalid_request} naming what is wrong.
+    Endpoint endpoint(std::string_view path) const;
+    Endpoint endpoint(EndpointId id) const;
+
+    /// What is registered, anywhere in the cluster.
+    discovery::Discovery& discovery() const noexcept;
+
+    /// Ends this process's part: unserves what is served, cuts connections, revokes the lease.
+    /// Idempotent.
+    Task<> close(Deadline deadline) const;
+
+private:
+    friend class Endpoint;
+    DistributedRuntime(Runtime runtime, std::shared_ptr<ClusterState> state) noexcept
+        : runtime_{std::move(runtime)}, state_{std::move(state)} {}
+    Runtime runtime_;
+    std::shared_ptr<ClusterState> state_;
+};
+
+}  // namespace stator::inline component

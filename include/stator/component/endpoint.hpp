@@ -1,0 +1,118 @@
+// Namespace, component, endpoint: the names under which things are served and found.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "stator/base/instance_id.hpp"
+#include "stator/base/names.hpp"
+#include "stator/component/client.hpp"
+#include "stator/component/handler.hpp"
+
+namespace stator::inline component {
+
+class ClusterState;
+class Component;
+class Endpoint;
+
+struct ServeOptions {
+    std::uint32_t max_inflight =
+        0;  ///< requests at a time, more are refused `overloaded`; 0: no limit of its own
+    InstanceId instance_id{};  ///< none: the process's
+    /// What foreign clients are told to encode requests in; ours choose by themselves.
+    PayloadCodec codec = PayloadCodec::msgpack;
+};
+
+/// A served endpoint. Thread-safe handle. Dropping it does not end the serving: `shutdown` does, or
+/// the distributed runtime's end.
+class ServedEndpoint {
+public:
+    InstanceId instance_id() const noexcept;
+    std::size_t inflight() const noexcept;
+    /// Takes the record back, lets late requests in for the settle time, refuses new ones with
+    /// `draining`, waits for the others; at 0.8 of the time left they are asked to stop, at 0.9
+    /// killed. Returns when none is left. Idempotent; never throws. Cancel safety: not interrupted;
+    /// bounded by `deadline`.
+    Task<> shutdown(Deadline deadline) const;
+
+private:
+    friend class Endpoint;
+    struct Running;
+    explicit ServedEndpoint(std::shared_ptr<Running> running) noexcept
+        : running_{std::move(running)} {}
+    std::shared_ptr<Running> running_;
+};
+
+/// A cheap copyable value; thread-safe.
+class Endpoint {
+public:
+    const EndpointId& id() const noexcept { return id_; }
+
+    /// Serves `handler` (see make_handler) until the task is cancelled (a worker cancels its
+    /// application when it is asked to end); then drains and returns. Returns when drained and
+    /// unpublished. Errors (thrown, before anything is served): `already_exists` (port in use, or
+    /// served here already), the store's. Cancel safety: being cancelled is how it ends; it returns
+    /// normally.
+    template <class F>
+    Task<> serve(F handler, ServeOptions options = {}) const {
+        return serve_raw(make_handler(std::move(handler)), options);
+    }
+    Task<> serve_raw(RawHandler handler, ServeOptions options = {}) const;
+
+    /// As `serve`, but returns as soon as the instance can be called and found.
+    template <class F>
+    Task<ServedEndpoint> start(F handler, ServeOptions options = {}) const {
+        return start_raw(make_handler(std::move(handler)), options);
+    }
+    Task<ServedEndpoint> start_raw(RawHandler handler, ServeOptions options = {}) const;
+
+    /// Watches the endpoint's instances. Errors: the store's.
+    Task<Client> client() const;
+
+private:
+    friend class Component;
+    friend class DistributedRuntime;
+    Endpoint(std::shared_ptr<ClusterState> state, EndpointId id) noexcept
+        : state_{std::move(state)}, id_{std::move(id)} {}
+    std::shared_ptr<ClusterState> state_;
+    EndpointId id_;
+};
+
+/// A cheap copyable value; thread-safe.
+class Component {
+public:
+    const std::string& name() const noexcept { return name_; }
+    /// Throws Error{invalid_request} for a bad name.
+    Endpoint endpoint(std::string_view name) const;
+
+private:
+    friend class Namespace;
+    Component(std::shared_ptr<ClusterState> state, std::string ns, std::string name) noexcept
+        : state_{std::move(state)}, namespace_{std::move(ns)}, name_{std::move(name)} {}
+    std::shared_ptr<ClusterState> state_;
+    std::string namespace_;
+    std::string name_;
+};
+
+/// A cheap copyable value; thread-safe.
+class Namespace {
+public:
+    /// The whole dotted name.
+    const std::string& name() const noexcept { return name_; }
+    /// A namespace inside this one. Throws Error{invalid_request} for a bad name.
+    Namespace ns(std::string_view name) const;
+    /// Throws Error{invalid_request} for a bad name.
+    Component component(std::string_view name) const;
+
+private:
+    friend class DistributedRuntime;
+    Namespace(std::shared_ptr<ClusterState> state, std::string name) noexcept
+        : state_{std::move(state)}, name_{std::move(name)} {}
+    std::shared_ptr<ClusterState> state_;
+    std::string name_;
+};
+
+}  // namespace stator::inline component

@@ -1,0 +1,100 @@
+// Router: gives each request to an instance, and goes elsewhere while nobody has accepted it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string_view>
+#include <utility>
+
+#include "stator/component/client.hpp"
+#include "stator/component/handler.hpp"
+#include "stator/pipeline/context.hpp"
+#include "stator/runtime/stream.hpp"
+
+namespace stator::inline component {
+
+enum class RouterMode : std::uint8_t { round_robin, random, direct };
+
+std::string_view to_string(RouterMode mode) noexcept;
+
+struct CallOptions {
+    Deadline deadline{};  ///< of the whole call; never later than the context's
+    PayloadCodec codec = PayloadCodec::msgpack;
+    InstanceId instance{};      ///< whom to ask; required in direct mode, used in it only
+    bool at_most_once = false;  ///< never sent a second time, not even unaccepted
+    /// Told which instance accepted the call.
+    std::function<void(InstanceId)> on_accepted{};
+};
+
+/// The untyped router. Thread-safe; each loop has its own connections.
+///
+/// A call is *accepted* once its worker has said so, or its first item or error came. Until then it
+/// is sent elsewhere when its worker refuses it, drains, or is lost: within the deadline, to at
+/// most 3 instances, never in direct mode and not `at_most_once` calls. (A worker that was killed
+/// may have begun it.) Afterwards the loss of the worker ends it with `disconnected`.
+class RouteCore {
+public:
+    RouteCore(Client client, RouterMode mode);
+    /// The items of the answer. Errors come out of `next`: the worker's own, `unavailable` (nobody
+    /// there), `overloaded`, `draining`, `deadline_exceeded`, `disconnected`, `not_found` (direct
+    /// mode), `cancelled`. Dropping the stream kills the call. Stop and kill of `context` are
+    /// passed on.
+    Stream<Bytes> generate(Context context, Bytes request, CallOptions options) const;
+    /// The single answer of a unary call.
+    Task<Bytes> ask(Context context, Bytes request, CallOptions options) const;
+    const Client& client() const noexcept;
+
+private:
+    struct State;
+    std::shared_ptr<State> state_;
+};
+
+/// The typed one: In must be Encodable, Out Decodable. A cheap copyable handle; thread-safe.
+template <class In, class Out>
+class Router {
+public:
+    explicit Router(Client client, RouterMode mode = RouterMode::round_robin)
+        : core_{std::move(client), mode} {}
+
+    /// A call of its own, or on behalf of `context`: its deadline holds, its stop and kill reach
+    /// the worker. Errors and dropping: as RouteCore::generate.
+    Stream<Out> generate(In input, CallOptions options = {}) const {
+        return generate(Context{}, std::move(input), std::move(options));
+    }
+    Stream<Out> generate(Context context, In input, CallOptions options = {}) const {
+        const auto codec = options.codec;
+        return decode_items(
+            core_.generate(
+                std::move(context), detail::encoded(std::move(input), codec), std::move(options)
+            ),
+            codec
+        );
+    }
+
+    /// The answer of a handler that gives exactly one; of others, the first item.
+    Task<Out> ask(In input, CallOptions options = {}) const {
+        return ask(Context{}, std::move(input), std::move(options));
+    }
+    Task<Out> ask(Context context, In input, CallOptions options = {}) const {
+        const auto codec = options.codec;
+        return decode_one(
+            core_.ask(
+                std::move(context), detail::encoded(std::move(input), codec), std::move(options)
+            ),
+            codec
+        );
+    }
+
+    const Client& client() const noexcept { return core_.client(); }
+
+private:
+    static Stream<Out> decode_items(Stream<Bytes> items, PayloadCodec codec) {
+        while (auto item = co_await items.next()) co_yield detail::decoded<Out>(*item, codec);
+    }
+    static Task<Out> decode_one(Task<Bytes> reply, PayloadCodec codec) {
+        co_return detail::decoded<Out>(co_await std::move(reply), codec);
+    }
+    RouteCore core_;
+};
+
+}  // namespace stator::inline component

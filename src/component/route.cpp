@@ -1,0 +1,305 @@
+#include <algorithm>
+#include <array>
+
+#include <fmt/format.h>
+
+#include "component/client_state.hpp"
+#include "stator/base/random.hpp"
+#include "stator/base/sink.hpp"
+#include "stator/component/router.hpp"
+#include "stator/runtime/timer.hpp"
+#include "stator/transport/mux_call.hpp"
+
+namespace stator::inline component {
+
+using discovery::Instance;
+using transport::CallFate;
+using transport::MuxCall;
+
+std::string_view to_string(RouterMode mode) noexcept {
+    switch (mode) {
+        case RouterMode::round_robin:
+            return "round_robin";
+        case RouterMode::random:
+            return "random";
+        case RouterMode::direct:
+            return "direct";
+    }
+    return "unknown";
+}
+
+struct RouteCore::State {
+    State(Client client_, RouterMode mode_)
+        : client{std::move(client_)}, shared{client.state_}, mode{mode_} {}
+    const Client client;
+    const std::shared_ptr<ClientState> shared;
+    const RouterMode mode;
+    std::atomic<std::size_t> turn{0};
+};
+
+namespace {
+
+constexpr std::size_t max_attempts = 3;
+constexpr std::uint16_t mux_version = 1;
+
+using InstancePtr = std::shared_ptr<const Instance>;
+
+/// The instances that a call was sent to so far, and what came of the last one.
+class Attempts {
+public:
+    bool tried(const Instance& instance) const noexcept {
+        return std::any_of(
+            ids_.begin(),
+            ids_.begin() + static_cast<std::ptrdiff_t>(count_),
+            [&](InstanceId id) { return id == instance.id; }
+        );
+    }
+    void add(const Instance& instance) noexcept { ids_[count_++] = instance.id; }
+    std::size_t count() const noexcept { return count_; }
+    void failed(Error error) { error_ = std::move(error); }
+    const std::optional<Error>& error() const noexcept { return error_; }
+
+private:
+    std::array<InstanceId, max_attempts> ids_{};
+    std::size_t count_ = 0;
+    std::optional<Error> error_;
+};
+
+/// Whether an error before acceptance speaks about the worker, not about the request.
+bool is_about_the_worker(ErrorCode code) noexcept {
+    return code == ErrorCode::overloaded || code == ErrorCode::unavailable ||
+           code == ErrorCode::draining || code == ErrorCode::disconnected ||
+           code == ErrorCode::not_found;
+}
+
+/// Passes the end of the caller's side on to the worker: the deadline, and the stop and kill of a
+/// context that somebody else holds, too. Lives beside the call; loop-affine.
+class CallControl : runtime::detail::Timer {
+public:
+    CallControl(MuxCall& call, const Context& context, Deadline deadline)
+        : Timer{&CallControl::on_deadline},
+          call_{call},
+          context_{context},
+          stop_{*this, &CallControl::on_stop},
+          kill_{*this, &CallControl::on_kill} {
+        when = deadline.when();
+        if (!deadline.is_never()) Loop::current()->add_timer(*this);
+        if (context.unique()) return;
+        if (!context.stop_token().arm(stop_)) on_stop(stop_);
+        if (!context.kill_token().arm(kill_)) on_kill(kill_);
+    }
+    CallControl(const CallControl&) = delete;
+    CallControl& operator=(const CallControl&) = delete;
+    ~CallControl() {
+        Loop::current()->remove_timer(*this);
+        CancellationToken::disarm(stop_);
+        CancellationToken::disarm(kill_);
+    }
+
+private:
+    struct Hook : runtime::detail::CancelHook {
+        Hook(CallControl& control_, runtime::detail::CancelHook::Fire fire) noexcept
+            : CancelHook{fire}, control{control_} {}
+        CallControl& control;
+    };
+    static void on_deadline(Timer& timer) noexcept {
+        static_cast<CallControl&>(timer).call_.abort(
+            CancelReason::deadline,
+            Error{ErrorCode::deadline_exceeded, "component.deadline", "the call's deadline passed"}
+        );
+    }
+    static void on_stop(runtime::detail::CancelHook& hook) noexcept {
+        auto& control = static_cast<Hook&>(hook).control;
+        control.call_.stop(control.context_.reason());
+    }
+    static void on_kill(runtime::detail::CancelHook& hook) noexcept {
+        auto& control = static_cast<Hook&>(hook).control;
+        control.call_.abort(
+            control.context_.reason(),
+            Error{ErrorCode::cancelled, "component.killed", "the request was killed"}
+        );
+    }
+
+    MuxCall& call_;
+    const Context& context_;
+    Hook stop_;
+    Hook kill_;
+};
+
+/// One call on its way: chooses, connects, sends, and does it again while that is allowed.
+struct Route {
+    std::shared_ptr<ClientState> client;
+    RouterMode mode;
+    std::atomic<std::size_t>* turn;
+    Context context;
+    CallOptions options;
+    transport::CallShape shape;
+    Deadline deadline;
+    Attempts attempts{};
+
+    InstancePtr choose();
+    Task<std::shared_ptr<transport::MuxConnection>> connect(const Instance& instance);
+    Result<void> open(MuxCall& call, const Instance& instance, const Bytes& request) const;
+    /// Throws `error` unless the call may be sent to another instance.
+    void go_elsewhere_or_throw(const Error& error, bool maybe_begun);
+};
+
+InstancePtr Route::choose() {
+    const auto& set = client->current();
+    if (mode == RouterMode::direct) {
+        const auto* member = set.find(options.instance);
+        if (member != nullptr && member->standing != discovery::Standing::quarantined)
+            return member->instance;
+        throw Error{
+            ErrorCode::unavailable,
+            "component.no_such_instance",
+            fmt::format(
+                "instance {} of {} {}",
+                options.instance.to_string(),
+                client->watch->endpoint().to_string(),
+                member == nullptr ? "is not registered" : "cannot be reached"
+            )
+        };
+    }
+    const auto& routable = set.routable;
+    const auto start = mode == RouterMode::random ? thread_random()()
+                                                  : turn->fetch_add(1, std::memory_order_relaxed);
+    for (std::size_t i = 0; i < routable.size(); ++i) {
+        const auto& instance = routable[(start + i) % routable.size()];
+        if (!attempts.tried(*instance)) return instance;
+    }
+    throw attempts.error().value_or(no_instances(client->watch->endpoint(), set));
+}
+
+Task<std::shared_ptr<transport::MuxConnection>> Route::connect(const Instance& instance) {
+    if (!instance.mux || !instance.mux->speaks(mux_version)) {
+        throw Error{
+            ErrorCode::unavailable,
+            "component.no_common_plane",
+            fmt::format("instance {} offers no plane that is spoken here", instance.id.to_string())
+        };
+    }
+    auto& pool = client->cluster->pool();
+    if (auto connection = pool.established(instance.mux->address)) co_return connection;
+    co_return co_await with_deadline(deadline, pool.connect(instance.mux->address));
+}
+
+Result<void> Route::open(MuxCall& call, const Instance& instance, const Bytes& request) const {
+    std::vector<transport::HeaderField> headers;
+    headers.reserve(context.headers().size());
+    for (const auto& [key, value] : context.headers()) headers.push_back({key, value});
+    transport::OpenHead head;
+    head.path = client->path;
+    head.instance = instance.id;
+    head.request = context.id();
+    if (!deadline.is_never()) {
+        const auto left = std::chrono::ceil<std::chrono::microseconds>(deadline.remaining());
+        head.remaining = std::max(left, std::chrono::microseconds{1});
+    }
+    head.shape = shape;
+    head.codec = static_cast<std::uint8_t>(options.codec);
+    head.headers = headers;
+    if (const auto& trace = context.trace()) {
+        head.trace = transport::TraceContext{trace->trace_id, trace->span_id, trace->flags, trace->state};
+    }
+    return call.open(head, request);
+}
+
+void Route::go_elsewhere_or_throw(const Error& error, bool maybe_begun) {
+    const bool allowed = mode != RouterMode::direct && !options.at_most_once &&
+                         attempts.count() < max_attempts && is_about_the_worker(error.code()) &&
+                         !deadline.passed();
+    if (!allowed) throw error;
+    sink().count(
+        maybe_begun ? "component_calls_resent_unaccepted_total" : "component_calls_resent_total", 1
+    );
+    attempts.failed(error);
+}
+
+Stream<Bytes> run(std::unique_ptr<Route> route, Bytes request) {
+    const auto token = co_await current_token();
+    for (;;) {
+        const auto instance = route->choose();
+        route->attempts.add(*instance);
+        auto connection = co_await as_result(route->connect(*instance));
+        if (!connection) {
+            route->go_elsewhere_or_throw(connection.error(), false);
+            continue;
+        }
+        MuxCall call{std::move(*connection)};
+        call.set_drop_reason_from(token);
+        const CallControl control{call, route->context, route->deadline};
+        if (auto opened = route->open(call, *instance, request); !opened) {
+            route->go_elsewhere_or_throw(opened.error(), false);
+            continue;
+        }
+        if (!co_await call.accepted()) {
+            if (call.fate() == CallFate::refused && call.error()->code() == ErrorCode::draining) {
+                route->client->watch->report(instance->id, discovery::LinkEvent::draining);
+            }
+            if (call.fate() == CallFate::refused && call.error()->code() == ErrorCode::not_found) {
+                route->client->watch->report(instance->id, discovery::LinkEvent::gone);
+            }
+            route->go_elsewhere_or_throw(*call.error(), call.fate() == CallFate::not_accepted);
+            continue;
+        }
+        request = {};  // nobody else will need it
+        if (route->options.on_accepted) route->options.on_accepted(instance->id);
+        for (;;) {
+            auto item = call.try_next();
+            if (!item) item = co_await call.next();
+            if (!item) co_return;
+            co_yield std::move(*item);
+        }
+    }
+}
+
+}  // namespace
+
+RouteCore::RouteCore(Client client, RouterMode mode)
+    : state_{std::make_shared<State>(std::move(client), mode)} {}
+
+const Client& RouteCore::client() const noexcept { return state_->client; }
+
+namespace {
+
+Task<Bytes> only_item(Stream<Bytes> items) {
+    auto item = co_await items.next();
+    if (!item)
+        throw Error{
+            ErrorCode::protocol, "component.no_reply", "the call ended without its one reply"
+        };
+    co_return std::move(*item);
+}
+
+}  // namespace
+
+Stream<Bytes> RouteCore::generate(Context context, Bytes request, CallOptions options) const {
+    const auto deadline = earliest(context.deadline(), options.deadline);
+    auto route = std::make_unique<Route>(Route{
+        state_->shared,
+        state_->mode,
+        &state_->turn,
+        std::move(context),
+        std::move(options),
+        transport::CallShape::server_streaming,
+        deadline
+    });
+    return run(std::move(route), std::move(request));
+}
+
+Task<Bytes> RouteCore::ask(Context context, Bytes request, CallOptions options) const {
+    const auto deadline = earliest(context.deadline(), options.deadline);
+    auto route = std::make_unique<Route>(Route{
+        state_->shared,
+        state_->mode,
+        &state_->turn,
+        std::move(context),
+        std::move(options),
+        transport::CallShape::unary,
+        deadline
+    });
+    return only_item(run(std::move(route), std::move(request)));
+}
+
+}  // namespace stator::inline component

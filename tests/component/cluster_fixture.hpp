@@ -1,0 +1,63 @@
+// A cluster inside one process: a runtime, a private memory store, as many distributed runtimes as
+// a test needs.
+#pragma once
+
+#include <chrono>
+#include <exception>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "stator/base/random.hpp"
+#include "stator/component/distributed_runtime.hpp"
+#include "stator/component/router.hpp"
+#include "stator/runtime/runtime.hpp"
+#include "stator/runtime/timer.hpp"
+
+namespace stator::testing {
+
+class ClusterTest : public ::testing::Test {
+protected:
+    /// Runs `body` on a primary loop, bounded by 20 s; then stops the runtime. What it throws fails
+    /// the test.
+    void run(std::function<Task<>(ClusterTest*)> body) {
+        auto runtime = Runtime::create({.primary_threads = threads, .graceful_timeout = graceful});
+        runtime_ = &runtime;
+        auto ended = runtime.block_on(
+            as_result(with_deadline(Deadline::in(std::chrono::seconds{20}), body(this)))
+        );
+        runtime.stop();
+        if (!ended) FAIL() << ended.error().what();
+    }
+
+public:
+    /// One more process, so to speak: a listener, connections and instance id of its own.
+    Task<DistributedRuntime> join() {
+        DistributedConfig config;
+        config.discovery = DiscoveryBackend::memory;
+        config.memory_name = store_;
+        config.mux.max_message_size = max_message;
+        return DistributedRuntime::connect(*runtime_, config);
+    }
+    const Runtime& runtime() const { return *runtime_; }
+
+protected:
+    std::size_t threads = 1;
+    Duration graceful = std::chrono::seconds{5};
+    std::uint64_t max_message = 8U << 20U;
+
+private:
+    const Runtime* runtime_ = nullptr;
+    const std::string store_ = std::to_string(os_random());
+};
+
+template <class T>
+Task<std::vector<T>> collect(Stream<T> items) {
+    std::vector<T> all;
+    while (auto item = co_await items.next()) all.push_back(std::move(*item));
+    co_return all;
+}
+
+}  // namespace stator::testing
