@@ -1,0 +1,274 @@
+#include "cli/arguments.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "stator/base/nearest.hpp"
+#include "stator/base/text.hpp"
+
+namespace stator::cli {
+
+namespace {
+
+constexpr std::uint32_t most_instances = 1024;
+constexpr std::uint64_t most_requests = 10'000'000;  // each leaves its latency in memory
+constexpr std::uint32_t most_concurrency = 65'536;
+constexpr double longest_timeout = 30.0 * 24 * 3600;  // seconds
+
+constexpr std::array<std::string_view, 5> commands{"serve", "call", "ls", "watch", "config"};
+
+constexpr const char* exit_statuses =
+    "Exit status: 0 success, 2 wrong usage, settings, path or JSON, 3 unavailable,\n"
+    "4 deadline exceeded, 5 overloaded, 6 cancelled, 1 any other error.\n"
+    "The last line on stderr is then the error as JSON.";
+
+std::unexpected<Error> usage(std::string message) {
+    return fail(ErrorCode::invalid_request, "cli.usage", std::move(message));
+}
+
+std::unexpected<Error> not_yet(std::string message) {
+    return fail(ErrorCode::unimplemented, "cli.not_yet", std::move(message));
+}
+
+/// What CLI11 leaves behind, before it is understood.
+struct RawArguments {
+    std::string endpoint;
+    std::string request;
+    std::string mode;
+    std::string instance;
+    std::string plane = "auto";
+    std::string prefix;
+    double timeout = 60.0;
+    std::int64_t instances = 1;
+    std::int64_t max_inflight = 0;
+    std::int64_t count = 1;
+    std::int64_t concurrency = 1;
+    bool json = false;
+    bool models = false;
+};
+
+template <class T>
+Result<T> bounded(
+    std::string_view option, std::int64_t value, std::int64_t least, std::int64_t most
+) {
+    if (value < least || value > most) {
+        return usage(fmt::format("{} must be from {} to {}, not {}", option, least, most, value));
+    }
+    return static_cast<T>(value);
+}
+
+Result<EndpointId> endpoint_of(const RawArguments& raw) {
+    auto id = EndpointId::parse(raw.endpoint);
+    if (!id) return std::unexpected{id.error().with_context("the endpoint")};
+    return id;
+}
+
+Result<RouterMode> mode_of(const RawArguments& raw) {
+    if (raw.mode.empty())
+        return raw.instance.empty() ? RouterMode::round_robin : RouterMode::direct;
+    for (const auto mode : {RouterMode::round_robin, RouterMode::random, RouterMode::direct}) {
+        if (raw.mode == to_string(mode)) return mode;
+    }
+    constexpr std::string_view what_exists = "there are round_robin, random and direct";
+    if (raw.mode == "p2c" || raw.mode == "least_loaded") {
+        return not_yet(fmt::format("--mode {} is not available yet; {}", raw.mode, what_exists));
+    }
+    return usage(fmt::format("no mode is called {}; {}", quoted_text(raw.mode), what_exists));
+}
+
+Result<void> check_plane(const RawArguments& raw) {
+    if (raw.plane == "auto" || raw.plane == "mux") return {};
+    constexpr std::string_view what_exists = "there are auto and mux";
+    if (raw.plane == "dynamo") {
+        return not_yet(fmt::format("--plane dynamo is not available yet; {}", what_exists));
+    }
+    return usage(fmt::format("no plane is called {}; {}", quoted_text(raw.plane), what_exists));
+}
+
+Result<InstanceId> instance_of(const RawArguments& raw, RouterMode mode) {
+    if (raw.instance.empty()) {
+        if (mode != RouterMode::direct) return InstanceId{};
+        return usage("--mode direct needs --instance ID; `stator ls` lists the ids");
+    }
+    if (mode != RouterMode::direct) {
+        return usage(fmt::format("--instance goes with --mode direct, not {}", to_string(mode)));
+    }
+    auto id = InstanceId::parse(raw.instance);
+    if (!id) return std::unexpected{id.error().with_context("--instance")};
+    return id;
+}
+
+Result<Duration> timeout_of(const RawArguments& raw) {
+    if (!(raw.timeout > 0 && raw.timeout <= longest_timeout)) {
+        return usage(fmt::format(
+            "--timeout must be above 0 and at most {} seconds, not {}", longest_timeout, raw.timeout
+        ));
+    }
+    const auto seconds = std::chrono::duration<double>{raw.timeout};
+    return std::max(std::chrono::duration_cast<Duration>(seconds), Duration{1});
+}
+
+Result<Arguments> serve_arguments(const RawArguments& raw) {
+    auto endpoint = endpoint_of(raw);
+    if (!endpoint) return std::unexpected{std::move(endpoint).error()};
+    auto instances = bounded<std::uint32_t>("--instances", raw.instances, 1, most_instances);
+    if (!instances) return std::unexpected{std::move(instances).error()};
+    auto max_inflight = bounded<std::uint32_t>(
+        "--max-inflight", raw.max_inflight, 0, std::numeric_limits<std::uint32_t>::max()
+    );
+    if (!max_inflight) return std::unexpected{std::move(max_inflight).error()};
+    return ServeArguments{std::move(*endpoint), *instances, *max_inflight};
+}
+
+Result<Arguments> call_arguments(const RawArguments& raw, bool summary) {
+    CallArguments call;
+    auto endpoint = endpoint_of(raw);
+    if (!endpoint) return std::unexpected{std::move(endpoint).error()};
+    const auto mode = mode_of(raw);
+    if (!mode) return std::unexpected{mode.error()};
+    if (auto good = check_plane(raw); !good) return std::unexpected{std::move(good).error()};
+    const auto instance = instance_of(raw, *mode);
+    if (!instance) return std::unexpected{instance.error()};
+    const auto timeout = timeout_of(raw);
+    if (!timeout) return std::unexpected{timeout.error()};
+    const auto count = bounded<std::uint64_t>("--count", raw.count, 1, most_requests);
+    if (!count) return std::unexpected{count.error()};
+    const auto concurrency =
+        bounded<std::uint32_t>("--concurrency", raw.concurrency, 1, most_concurrency);
+    if (!concurrency) return std::unexpected{concurrency.error()};
+    return CallArguments{
+        .endpoint = std::move(*endpoint),
+        .request = raw.request,
+        .mode = *mode,
+        .instance = *instance,
+        .timeout = *timeout,
+        .count = *count,
+        .concurrency = *concurrency,
+        .summary = summary,
+    };
+}
+
+Result<Arguments> list_arguments(const RawArguments& raw) {
+    if (raw.models) {
+        return not_yet(
+            "--models is not available yet: model registration; without it `ls` lists the instances"
+        );
+    }
+    return ListArguments{raw.json};
+}
+
+Result<Arguments> watch_arguments(const RawArguments& raw) {
+    if (raw.prefix.empty()) return WatchArguments{};
+    std::string_view rest = raw.prefix;
+    if (rest.ends_with('.')) rest.remove_suffix(1);
+    if (auto good = check_namespace(rest); !good) {
+        return std::unexpected{good.error().with_context("the prefix of names to watch")};
+    }
+    return WatchArguments{std::string{rest}};
+}
+
+/// The program's options and commands, bound to one RawArguments. Neither copyable nor movable.
+class Grammar {
+public:
+    explicit Grammar(std::string version) {
+        app_.require_subcommand(1);
+        app_.set_version_flag("--version", std::move(version));
+        app_.footer(exit_statuses);
+        add_serve();
+        add_call();
+        auto* list = app_.add_subcommand("ls", "List the registered instances");
+        list->add_flag("--json", raw_.json, "One JSON array instead of a table");
+        list->add_flag("--models", raw_.models, "Models instead of instances (not available yet)");
+        auto* watch = app_.add_subcommand("watch", "Show discovery events as JSON lines");
+        watch->add_option("prefix", raw_.prefix, "The beginning of ns.component.endpoint");
+        auto* config = app_.add_subcommand("config", "Show every setting, its value and source");
+        config->add_flag("--json", raw_.json, "One JSON array instead of a table");
+    }
+    Grammar(const Grammar&) = delete;
+    Grammar& operator=(const Grammar&) = delete;
+
+    Result<Arguments> parse(int argc, const char* const* argv) {
+        try {
+            app_.parse(argc, argv);
+        } catch (const CLI::CallForVersion& version) {
+            return Text{fmt::format("{}\n", version.what())};
+        } catch (const CLI::CallForHelp&) {
+            return Text{app_.help()};
+        } catch (const CLI::ParseError& error) {
+            return usage(first_line(error.what()));
+        }
+        return understood();
+    }
+
+private:
+    void add_serve() {
+        auto* serve = app_.add_subcommand("serve", "Serve the diagnostic endpoint");
+        serve->add_option("endpoint", raw_.endpoint, "ns.component.endpoint")->required();
+        serve->add_option("--instances", raw_.instances, "Instances, each with an id (1)");
+        serve->add_option("--max-inflight", raw_.max_inflight, "Requests at a time, of each (any)");
+    }
+
+    void add_call() {
+        auto* call = app_.add_subcommand("call", "Call an endpoint, print its items as JSON lines");
+        call->add_option("endpoint", raw_.endpoint, "ns.component.endpoint")->required();
+        call->add_option("request", raw_.request, "The request as JSON; - reads it from stdin")
+            ->required();
+        call->add_option("--mode", raw_.mode, "round_robin (default), random or direct");
+        call->add_option("--instance", raw_.instance, "Whom to ask, in hex; means --mode direct");
+        call->add_option("--timeout", raw_.timeout, "Seconds for each whole request (60)");
+        count_ = call->add_option("--count", raw_.count, "Requests; ends with a summary on stderr");
+        call->add_option("--concurrency", raw_.concurrency, "Requests at a time (1)");
+        call->add_option("--plane", raw_.plane, "auto (default) or mux");
+    }
+
+    static std::string first_line(std::string text) {
+        text.erase(std::min(text.find('\n'), text.size()));
+        return text;
+    }
+
+    Result<Arguments> understood() const {
+        const auto chosen = app_.get_subcommands();
+        const std::string name = chosen.empty() ? "" : chosen.front()->get_name();
+        if (name == "serve") return serve_arguments(raw_);
+        if (name == "call") return call_arguments(raw_, count_->count() > 0);
+        if (name == "ls") return list_arguments(raw_);
+        if (name == "watch") return watch_arguments(raw_);
+        return ConfigArguments{raw_.json};
+    }
+
+    RawArguments raw_;
+    CLI::App app_{"The distributed runtime for inference services", "stator"};
+    CLI::Option* count_ = nullptr;
+};
+
+/// What CLI11 would say less about: the first word is no command.
+std::optional<Error> no_command(int argc, const char* const* argv) {
+    const std::string_view word = argc < 2 ? std::string_view{} : argv[1];
+    if (word == "--help" || word == "-h" || word == "--version") return std::nullopt;
+    if (std::ranges::find(commands, word) != commands.end()) return std::nullopt;
+    std::string message = "a command is missing;";
+    if (!word.empty()) {
+        const auto* kind = word.starts_with('-') ? "option" : "command";
+        message = fmt::format("no {} is called {};", kind, quoted_text(word));
+    }
+    const auto near = word.empty() ? std::nullopt : nearest(word, commands);
+    if (near) message += fmt::format(" did you mean {}?", *near);
+    message += fmt::format(" there are {}", fmt::join(commands, ", "));
+    return Error{ErrorCode::invalid_request, "cli.usage", std::move(message)};
+}
+
+}  // namespace
+
+Result<Arguments> parse_arguments(int argc, const char* const* argv) {
+    if (auto missing = no_command(argc, argv)) return std::unexpected{std::move(*missing)};
+    return Grammar{"stator " STATOR_VERSION}.parse(argc, argv);
+}
+
+}  // namespace stator::cli

@@ -1,0 +1,62 @@
+// The command line, as values.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <variant>
+
+#include "stator/base/clock.hpp"
+#include "stator/base/instance_id.hpp"
+#include "stator/base/names.hpp"
+#include "stator/component/router.hpp"
+
+namespace stator::cli {
+
+/// stator serve: the diagnostic endpoint.
+struct ServeArguments {
+    EndpointId endpoint;
+    std::uint32_t instances = 1;
+    std::uint32_t max_inflight = 0;  ///< of each instance; 0: no limit
+};
+
+/// stator call
+struct CallArguments {
+    EndpointId endpoint;
+    std::string request;  ///< JSON text as given; "-": it is on stdin
+    RouterMode mode = RouterMode::round_robin;
+    InstanceId instance{};                       ///< of mode direct
+    Duration timeout = std::chrono::minutes{1};  ///< of each request as a whole
+    std::uint64_t count = 1;
+    std::uint32_t concurrency = 1;
+    bool summary = false;  ///< --count was given
+};
+
+/// stator ls
+struct ListArguments {
+    bool json = false;
+};
+
+/// stator watch
+struct WatchArguments {
+    std::string prefix;  ///< of "ns.component.endpoint", at a dot; empty: everything
+};
+
+/// stator config
+struct ConfigArguments {
+    bool json = false;
+};
+
+/// --help, --version: the answer is known at once.
+struct Text {
+    std::string text;
+};
+
+using Arguments = std::
+    variant<ServeArguments, CallArguments, ListArguments, WatchArguments, ConfigArguments, Text>;
+
+/// Errors: invalid_request "cli.usage", and "name.path" or "name.invalid" for an endpoint path;
+/// unimplemented "cli.not_yet" for what a later version will have, naming what exists.
+Result<Arguments> parse_arguments(int argc, const char* const* argv);
+
+}  // namespace stator::cli

@@ -1,0 +1,17 @@
+// The commands. Each returns the exit status of the process.
+#pragma once
+
+#include "cli/arguments.hpp"
+
+namespace stator::cli {
+
+int serve(const ServeArguments& arguments);
+int call(const CallArguments& arguments);
+int list(const ListArguments& arguments);
+int watch(const WatchArguments& arguments);
+int show_config(const ConfigArguments& arguments);
+
+/// The whole program.
+int run(int argc, const char* const* argv);
+
+}  // namespace stator::cli

@@ -1,0 +1,181 @@
+#include "cli/arguments.hpp"
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace stator::cli {
+namespace {
+
+using namespace std::chrono_literals;
+
+Result<Arguments> parse(std::vector<std::string> words) {
+    std::vector<const char*> argv{"stator"};
+    for (const auto& word : words) argv.push_back(word.c_str());
+    return parse_arguments(static_cast<int>(argv.size()), argv.data());
+}
+
+template <class T>
+T parsed(std::vector<std::string> words) {
+    auto arguments = parse(std::move(words));
+    if (!arguments) throw std::move(arguments).error();
+    return std::get<T>(*arguments);
+}
+
+Error refused(std::vector<std::string> words) {
+    auto arguments = parse(std::move(words));
+    return arguments ? Error{ErrorCode::internal, "was accepted"} : arguments.error();
+}
+
+TEST(Arguments, ServeHasDefaults) {
+    const auto serve = parsed<ServeArguments>({"serve", "demo.backend.generate"});
+    EXPECT_EQ(serve.endpoint, (EndpointId{"demo", "backend", "generate"}));
+    EXPECT_EQ(serve.instances, 1U);
+    EXPECT_EQ(serve.max_inflight, 0U);
+}
+
+TEST(Arguments, ServeTakesItsOptions) {
+    const auto serve =
+        parsed<ServeArguments>({"serve", "a.b.c.d", "--instances", "3", "--max-inflight=7"});
+    EXPECT_EQ(serve.endpoint, (EndpointId{"a.b", "c", "d"}));
+    EXPECT_EQ(serve.instances, 3U);
+    EXPECT_EQ(serve.max_inflight, 7U);
+}
+
+TEST(Arguments, CallHasDefaults) {
+    const auto call = parsed<CallArguments>({"call", "demo.backend.generate", R"({"items":5})"});
+    EXPECT_EQ(call.request, R"({"items":5})");
+    EXPECT_EQ(call.mode, RouterMode::round_robin);
+    EXPECT_FALSE(call.instance);
+    EXPECT_EQ(call.timeout, 60s);
+    EXPECT_EQ(call.count, 1U);
+    EXPECT_EQ(call.concurrency, 1U);
+    EXPECT_FALSE(call.summary);
+}
+
+TEST(Arguments, CallTakesItsOptions) {
+    const auto call = parsed<CallArguments>(
+        {"call",
+         "a.b.c",
+         "{}",
+         "--mode=random",
+         "--timeout",
+         "0.25",
+         "--count",
+         "1",
+         "--concurrency",
+         "8",
+         "--plane",
+         "mux"}
+    );
+    EXPECT_EQ(call.mode, RouterMode::random);
+    EXPECT_EQ(call.timeout, 250ms);
+    EXPECT_EQ(call.concurrency, 8U);
+    EXPECT_TRUE(call.summary) << "--count 1 asks for a summary, too";
+}
+
+TEST(Arguments, AnInstanceMeansDirect) {
+    const auto call = parsed<CallArguments>({"call", "a.b.c", "{}", "--instance", "1a2b"});
+    EXPECT_EQ(call.mode, RouterMode::direct);
+    EXPECT_EQ(call.instance, InstanceId{0x1a2b});
+}
+
+TEST(Arguments, ADashIsARequestOnStdin) {
+    EXPECT_EQ(parsed<CallArguments>({"call", "a.b.c", "-"}).request, "-");
+}
+
+TEST(Arguments, NumbersAndBracketsAreRequests) {
+    EXPECT_EQ(parsed<CallArguments>({"call", "a.b.c", "[[]]"}).request, "[[]]");
+    EXPECT_EQ(parsed<CallArguments>({"call", "a.b.c", "17"}).request, "17");
+}
+
+TEST(Arguments, TheOthers) {
+    EXPECT_FALSE(parsed<ListArguments>({"ls"}).json);
+    EXPECT_TRUE(parsed<ListArguments>({"ls", "--json"}).json);
+    EXPECT_EQ(parsed<WatchArguments>({"watch"}).prefix, "");
+    EXPECT_EQ(parsed<WatchArguments>({"watch", "demo.backend"}).prefix, "demo.backend");
+    EXPECT_EQ(parsed<WatchArguments>({"watch", "demo."}).prefix, "demo");
+    EXPECT_TRUE(parsed<ConfigArguments>({"config", "--json"}).json);
+}
+
+TEST(Arguments, VersionAndHelpAreAnswers) {
+    EXPECT_EQ(parsed<Text>({"--version"}).text.find("stator "), 0U);
+    const auto all = parsed<Text>({"--help"}).text;
+    for (const char* word : {"serve", "call", "ls", "watch", "config", "Exit status"}) {
+        EXPECT_NE(all.find(word), std::string::npos) << word;
+    }
+    const auto call = parsed<Text>({"call", "--help"}).text;
+    for (const char* word : {"--mode", "--instance", "--timeout", "--count", "--concurrency"}) {
+        EXPECT_NE(call.find(word), std::string::npos) << word;
+    }
+}
+
+struct Refusal {
+    std::vector<std::string> words;
+    ErrorCode code;
+    const char* detail;
+    const char* says;
+};
+
+class Refusals : public testing::TestWithParam<Refusal> {};
+
+TEST_P(Refusals, AreNamed) {
+    const auto& expected = GetParam();
+    const auto error = refused(expected.words);
+    EXPECT_EQ(error.code(), expected.code) << error.what();
+    EXPECT_EQ(error.detail(), expected.detail);
+    EXPECT_NE(std::string{error.what()}.find(expected.says), std::string::npos) << error.what();
+    EXPECT_EQ(error.message().find('\n'), std::string::npos);
+}
+
+constexpr auto bad = ErrorCode::invalid_request;
+constexpr auto later = ErrorCode::unimplemented;
+const std::string ep = "a.b.c";
+
+INSTANTIATE_TEST_SUITE_P(
+    CommandLine,
+    Refusals,
+    testing::Values(
+        Refusal{{}, bad, "cli.usage", "a command is missing; there are serve"},
+        Refusal{{"serv"}, bad, "cli.usage", "did you mean serve?"},
+        Refusal{{"bench"}, bad, "cli.usage", "there are serve, call, ls, watch, config"},
+        Refusal{{"--verbose"}, bad, "cli.usage", "--verbose"},
+        Refusal{{"serve"}, bad, "cli.usage", "endpoint"},
+        Refusal{{"serve", "nodots"}, bad, "name.path", "nodots"},
+        Refusal{{"serve", "a.B.c"}, bad, "name.invalid", "B"},
+        Refusal{{"serve", "a..c"}, bad, "name.invalid", "component"},
+        Refusal{{"serve", ep, "--instances", "0"}, bad, "cli.usage", "from 1 to 1024"},
+        Refusal{{"serve", ep, "--instances", "-1"}, bad, "cli.usage", "--instances"},
+        Refusal{{"serve", ep, "--instances", "many"}, bad, "cli.usage", "--instances"},
+        Refusal{{"serve", ep, "--max-inflight", "4294967296"}, bad, "cli.usage", "4294967295"},
+        Refusal{{"call", ep}, bad, "cli.usage", "request"},
+        Refusal{{"call", ep, "{}", "{}"}, bad, "cli.usage", "{}"},
+        Refusal{{"call", ep, "{}", "--mode", "p2c"}, later, "cli.not_yet", "there are round_robin"},
+        Refusal{{"call", ep, "{}", "--mode", "least_loaded"}, later, "cli.not_yet", "direct"},
+        Refusal{{"call", ep, "{}", "--mode", "best"}, bad, "cli.usage", "there are round_robin"},
+        Refusal{{"call", ep, "{}", "--plane", "dynamo"}, later, "cli.not_yet", "auto and mux"},
+        Refusal{{"call", ep, "{}", "--plane", "air"}, bad, "cli.usage", "auto and mux"},
+        Refusal{{"call", ep, "{}", "--mode", "direct"}, bad, "cli.usage", "--instance"},
+        Refusal{{"call", ep, "{}", "--instance", "0x1"}, bad, "instance_id.invalid", "--instance"},
+        Refusal{
+            {"call", ep, "{}", "--instance", "1a", "--mode", "random"}, bad, "cli.usage", "random"
+        },
+        Refusal{{"call", ep, "{}", "--timeout", "0"}, bad, "cli.usage", "--timeout"},
+        Refusal{{"call", ep, "{}", "--timeout", "-1"}, bad, "cli.usage", "--timeout"},
+        Refusal{{"call", ep, "{}", "--timeout", "nan"}, bad, "cli.usage", "--timeout"},
+        Refusal{{"call", ep, "{}", "--timeout", "soon"}, bad, "cli.usage", "--timeout"},
+        Refusal{{"call", ep, "{}", "--count", "0"}, bad, "cli.usage", "--count"},
+        Refusal{{"call", ep, "{}", "--count", "1e9"}, bad, "cli.usage", "--count"},
+        Refusal{{"call", ep, "{}", "--concurrency", "0"}, bad, "cli.usage", "--concurrency"},
+        Refusal{{"ls", "--models"}, later, "cli.not_yet", "model registration"},
+        Refusal{{"ls", "extra"}, bad, "cli.usage", "extra"},
+        Refusal{{"watch", "a..b"}, bad, "name.invalid", "prefix"},
+        Refusal{{"watch", "."}, bad, "name.invalid", "prefix"},
+        Refusal{{"watch", "A"}, bad, "name.invalid", "prefix"}
+    )
+);
+
+}  // namespace
+}  // namespace stator::cli

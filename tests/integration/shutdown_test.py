@@ -1,0 +1,138 @@
+"""The order in which a worker ends, and how long each part may take."""
+
+import signal
+import time
+import unittest
+
+from harness import PATIENCE, TestCase, summary_of
+
+GRACE = "DYN_WORKER_GRACEFUL_SHUTDOWN_TIMEOUT"
+ENDLESS = {"items": 1_000_000_000, "delay_ms": 20}
+
+
+class Shutdown(TestCase):
+    def last_line(self, worker):
+        return worker.stderr.text().splitlines()[-1]
+
+    def test_a_thousand_running_streams_are_finished(self):
+        cluster = self.cluster()
+        worker = cluster.serve()
+        call = cluster.start_call(
+            {"items": 20, "delay_ms": 150}, "--count", "1000", "--concurrency", "1000"
+        )
+        call.stdout.wait_for('"i":0,', count=1000)
+        self.assertTrue(call.running())
+        asked = worker.terminate()
+        self.assertEqual(call.wait(), 0, call.stderr.text())
+        self.assertGreater(time.monotonic() - asked, 1, "they were not running any more")
+        self.assertEqual(worker.wait(), 0, worker.stderr.text())
+        summary = summary_of(call)
+        self.assertEqual(summary["succeeded"], 1000)
+        self.assertEqual(summary["items"], 20_000)
+        self.assertNotIn("stopped", call.stdout.text())
+
+    def test_who_is_leaving_is_off_line_at_once(self):
+        cluster = self.cluster()
+        worker = cluster.serve()
+        call = cluster.start_call({"items": 20, "delay_ms": 100})
+        call.stdout.wait_for('"i":0')
+        worker.terminate()
+        end = time.monotonic() + 1.5
+        while cluster.ls() and time.monotonic() < end:
+            pass
+        self.assertEqual(cluster.ls(), [])
+        self.assertTrue(call.running(), "the record goes before the requests are done")
+        self.assert_ended(cluster.call({}, "--timeout", "0.2"), 3, "unavailable")
+        self.assertEqual(call.wait(), 0)
+        self.assertEqual(len(call.items()), 20)
+        self.assertEqual(worker.wait(), 0)
+
+    def test_stop_is_asked_at_08_of_the_grace_period(self):
+        cluster = self.cluster()
+        worker = cluster.serve(**{GRACE: "3"})
+        calls = [cluster.start_call(ENDLESS) for _ in range(3)]
+        for call in calls:
+            call.stdout.wait_for('"i":0')
+        asked = worker.terminate()
+        for call in calls:
+            self.assertEqual(call.wait(), 0, call.stderr.text())
+            self.assertEqual(call.items()[-1]["stopped"], "shutdown")
+        self.assertGreater(time.monotonic() - asked, 2.3)
+        self.assertEqual(worker.wait(), 0)
+        self.assertLess(time.monotonic() - asked, 3)
+        self.assertIn("3 requests were asked to stop, 0 were killed", self.last_line(worker))
+
+    def test_who_ignores_stop_is_killed_at_09(self):
+        for name, request in {
+            "waiting": ENDLESS | {"ignore_stop": True},
+            "busy": {"items": 1_000_000_000, "ignore_stop": True},
+        }.items():
+            with self.subTest(name):
+                cluster = self.cluster()
+                worker = cluster.serve(**{GRACE: "3"})
+                calls = [cluster.start_call(request) for _ in range(2)]
+                for call in calls:
+                    call.stdout.wait_for('"i":0')
+                asked = worker.terminate()
+                self.assertEqual(worker.wait(), 0, worker.stderr.text())
+                took = time.monotonic() - asked
+                self.assertGreater(took, 2.6)
+                self.assertLess(took, 3.3)
+                self.assertIn("2 requests were asked to stop, 2 were killed", self.last_line(worker))
+                for call in calls:
+                    self.assert_ended(call, 3, "unavailable", "ended before the request did")
+
+    def test_who_holds_its_loop_ends_the_process(self):
+        cluster = self.cluster()
+        worker = cluster.serve(**{GRACE: "2"})
+        call = cluster.start_call({"items": 5, "hold_ms": 30_000})
+        call.stdout.wait_for('"i":0')
+        asked = worker.terminate()
+        self.assertEqual(worker.wait(), 143, worker.stderr.text())
+        took = time.monotonic() - asked
+        self.assertGreater(took, 1.9)
+        self.assertLess(took, 4)
+        self.assertIn("demo.backend.generate request", self.last_line(worker))
+        self.assert_ended(call, 1, "disconnected")
+
+    def test_a_second_signal_ends_at_once(self):
+        for second in (signal.SIGINT, signal.SIGTERM):
+            with self.subTest(second):
+                cluster = self.cluster()
+                worker = cluster.serve()
+                call = cluster.start_call(ENDLESS)
+                call.stdout.wait_for('"i":0')
+                worker.terminate()
+                # It has taken the first one in: the record is gone.
+                end = time.monotonic() + PATIENCE
+                while cluster.ls() and time.monotonic() < end:
+                    pass
+                again = worker.send(second)
+                self.assertEqual(worker.wait(), 143)
+                self.assertLess(time.monotonic() - again, 1.5)
+                self.assertIn("demo.backend.generate request", self.last_line(worker))
+                self.assert_ended(call, 1, "disconnected")
+
+    def test_an_idle_worker_leaves_at_once(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with self.subTest(number):
+                cluster = self.cluster()
+                worker = cluster.serve(instances=3)
+                asked = worker.send(number)
+                self.assertEqual(worker.wait(), 0, worker.stderr.text())
+                self.assertLess(time.monotonic() - asked, 1.5)
+                self.assertEqual(cluster.ls(), [])
+
+    def test_a_dead_store_delays_nothing(self):
+        # The folder cannot be used any more: the record is given up, the rest goes its way.
+        cluster = self.cluster()
+        worker = cluster.serve(**{GRACE: "6"})
+        cluster.kv.rename(cluster.kv.with_name("moved"))
+        cluster.kv.write_text("no folder")
+        asked = worker.terminate()
+        self.assertEqual(worker.wait(), 0, worker.stderr.text())
+        self.assertLess(time.monotonic() - asked, 5)
+
+
+if __name__ == "__main__":
+    unittest.main()
