@@ -1,5 +1,6 @@
 #include "stator/codec/utf8.hpp"
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -7,6 +8,9 @@
 namespace stator::inline codec {
 
 namespace {
+
+using Block = std::array<std::uint64_t, 4>;
+constexpr std::uint64_t high_bits = 0x8080808080808080U;
 
 /// Bytes of the well-formed character at `at`, which is not ASCII; 0 if it is not well-formed.
 std::size_t character_size(const unsigned char* at, std::size_t left) noexcept {
@@ -28,20 +32,26 @@ std::size_t character_size(const unsigned char* at, std::size_t left) noexcept {
     return 0;
 }
 
+/// Bytes at the start that are surely ASCII: whole blocks, which compilers turn into vector code.
+std::size_t ascii_prefix(const unsigned char* at, std::size_t left) noexcept {
+    std::size_t done = 0;
+    while (left - done >= sizeof(Block)) {
+        Block block;
+        std::memcpy(block.data(), at + done, sizeof block);
+        if (((block[0] | block[1] | block[2] | block[3]) & high_bits) != 0) break;
+        done += sizeof block;
+    }
+    return done;
+}
+
 }  // namespace
 
 bool is_utf8(std::string_view text) noexcept {
     const auto* data = reinterpret_cast<const unsigned char*>(text.data());
     std::size_t i = 0;
     while (i < text.size()) {
-        if (text.size() - i >= sizeof(std::uint64_t)) {
-            std::uint64_t word = 0;
-            std::memcpy(&word, data + i, sizeof word);
-            if ((word & 0x8080808080808080U) == 0) {
-                i += sizeof word;
-                continue;
-            }
-        }
+        i += ascii_prefix(data + i, text.size() - i);
+        if (i == text.size()) break;
         if (data[i] < 0x80) {
             ++i;
             continue;
