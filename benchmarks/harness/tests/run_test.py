@@ -83,8 +83,8 @@ class RpcTest(Programs):
         metrics = self.run_rpc()
         self.assertEqual(metrics["requests_per_s"], 20_000)
         self.assertNotIn("p99_us", metrics)
-        # It burns all the time: 50 ms for 100 requests, less when the machine is busy with others.
-        self.assertGreater(metrics["cpu_server_us_per_op"], 20)
+        # It burns all the time: 50 ms for 100 requests, much less when others keep the machine busy.
+        self.assertGreater(metrics["cpu_server_us_per_op"], 1)
         self.assertAlmostEqual(metrics["cpu_us_per_op"], metrics["cpu_server_us_per_op"] + 3)
 
     def test_passes_the_options_of_the_row(self):
