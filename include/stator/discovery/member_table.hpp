@@ -1,0 +1,101 @@
+// MemberTable: which instances of an endpoint may be given requests. Pure: no clock, no I/O.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "stator/base/backoff.hpp"
+#include "stator/base/clock.hpp"
+#include "stator/discovery/instance_set.hpp"
+#include "stator/discovery/link_event.hpp"
+
+namespace stator::discovery {
+
+struct RoutingPolicy {
+    /// How long an instance that left the store stays routable while its connection answers.
+    Duration linger = std::chrono::seconds{10};
+    /// The first time out of routing after a lost connection or a failed dial; it doubles, with
+    /// jitter, up to the maximum.
+    Duration quarantine = std::chrono::milliseconds{500};
+    Duration max_quarantine = std::chrono::seconds{30};
+    /// True: a quarantined instance comes back only after a successful probe. False: it comes back
+    /// for a trial.
+    bool probing = false;
+};
+
+/// Joins what the store says (records) with what the transport says (links). The rules:
+///
+/// 1. In the store and nothing bad known: ready. Said draining, in its record or on its connection:
+///    draining, until its record is published again without it.
+/// 2. Lost or refused: quarantined. It comes back when a connection is made (`healthy`), when its
+///    record is published again (put; a snapshot with the same record proves nothing), or when the
+///    quarantine ends (by a probe, with `probing`). Every failure after that doubles the next
+///    quarantine; a healthy link or a new record starts afresh.
+/// 3. Silent: suspect, until healthy again; lost ends that, too.
+/// 4. Gone from the store: with a healthy link lingering, for `policy.linger`; anything else: out.
+///    Published again meanwhile: as if never gone.
+/// 5. `gone`: out, until its record is published again.
+///
+/// One owner at a time. Time goes in as an argument and must not go backwards.
+class MemberTable {
+public:
+    explicit MemberTable(RoutingPolicy policy, std::uint64_t seed);
+
+    struct Record {
+        std::string key;
+        std::shared_ptr<const Instance> instance;
+    };
+    void snapshot(std::vector<Record> records, TimePoint now);
+    void put(Record record, TimePoint now);
+    void removed(std::string_view key, TimePoint now);
+
+    /// False when no instance of that id is known.
+    bool report(InstanceId id, LinkEvent event, TimePoint now);
+    /// All instances whose mux or tcp address (without the path) is `address`.
+    bool report_address(std::string_view address, LinkEvent event, TimePoint now);
+    /// Lets quarantines and lingering end.
+    void tick(TimePoint now);
+
+    /// When `tick` or `take_probes` has something to do; TimePoint::max() for never.
+    TimePoint next_wake() const noexcept;
+    /// Quarantined instances whose time is over, each once: report what became of the dial
+    /// (healthy, refused). Empty without `probing`.
+    std::vector<std::shared_ptr<const Instance>> take_probes(TimePoint now);
+
+    /// Whether `build` would yield something else than the last time.
+    bool changed() const noexcept { return changed_; }
+    std::shared_ptr<const InstanceSet> build();
+
+private:
+    enum class Link : std::uint8_t { unknown, healthy, silent, quarantined, probing, gone };
+    struct Row {
+        std::shared_ptr<const Instance> instance;
+        Link link = Link::unknown;
+        bool present = true;
+        bool said_draining = false;
+        TimePoint until{};  // end of the quarantine
+        TimePoint linger_until{};
+        Backoff backoff;
+    };
+    using Rows = std::map<std::string, Row, std::less<>>;
+
+    void publish(Row& row, std::shared_ptr<const Instance> instance);
+    void insert(Record record);
+    void apply(Row& row, LinkEvent event, TimePoint now);
+    void quarantine(Row& row, TimePoint now);
+    void depart(Row& row, TimePoint now);
+    bool is_over(const Row& row, TimePoint now) const noexcept;
+    static Standing standing(const Row& row) noexcept;
+
+    RoutingPolicy policy_;
+    Random random_;
+    Rows rows_;
+    std::uint64_t version_ = 0;
+    bool changed_ = true;
+};
+
+}  // namespace stator::discovery

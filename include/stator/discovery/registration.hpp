@@ -1,0 +1,57 @@
+// Registration: one published instance.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "stator/base/deadline.hpp"
+#include "stator/discovery/instance.hpp"
+#include "stator/runtime/task.hpp"
+#include "stator/store/lease.hpp"
+
+namespace stator::discovery {
+
+/// registering -> registered <-> recovering -> deleted; `deleted` is the end.
+enum class RegistrationState : std::uint8_t {
+    registering = 1,  ///< not yet confirmed by the store
+    registered = 2,
+    recovering = 3,  ///< the store lost the record or cannot be reached; being published again
+    deleted = 4,     ///< taken back by us; no answer to that may mean that it runs out by itself
+};
+
+std::string_view to_string(RegistrationState state) noexcept;
+
+/// A cheap copyable handle; thread-safe. The record is published as long as its lease lives and
+/// nobody called `unpublish`; dropping the handle changes nothing. Losing the store is a state,
+/// never an end: identity is in the record, liveness in the lease.
+class Registration {
+public:
+    Registration() noexcept = default;
+    explicit operator bool() const noexcept { return shared_ != nullptr; }
+
+    RegistrationState state() const noexcept;
+    std::shared_ptr<const Instance> instance() const;
+    std::string key() const;
+
+    /// Publishes a changed record of the same instance, e.g. one that says draining.
+    /// Errors: the store's; invalid_request "registration.identity" for another id or endpoint,
+    /// "registration.deleted". Cancel safety: throws `cancelled`; the change may have happened.
+    Task<> update(Instance changed) const;
+    /// Removes the record. True once that is confirmed; false when `deadline` came first: the state
+    /// is `deleted` all the same, the lease's end finishes it. Idempotent; never throws apart from
+    /// `cancelled`.
+    Task<bool> unpublish(Deadline deadline) const;
+    /// The state, once it is another one than `seen`. Cancel safety: throws `cancelled`.
+    Task<RegistrationState> wait_for_change(RegistrationState seen) const;
+
+    struct Shared;  // for discovery itself
+
+private:
+    friend class Discovery;
+    explicit Registration(std::shared_ptr<Shared> shared) noexcept : shared_{std::move(shared)} {}
+    std::shared_ptr<Shared> shared_;
+};
+
+}  // namespace stator::discovery
