@@ -1,0 +1,14 @@
+// What one of the demo's worker processes does.
+#pragma once
+
+#include <memory>
+
+#include "stator/base/instance_id.hpp"
+#include "tools/demo/ngram_model.hpp"
+
+namespace stator::demo {
+
+/// Serves the completions until it gets SIGTERM, and drains then. Returns the exit status.
+int run_worker(std::shared_ptr<const NgramModel> model, InstanceId id);
+
+}  // namespace stator::demo
