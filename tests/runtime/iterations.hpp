@@ -8,7 +8,7 @@ namespace stator::test {
 
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
-inline constexpr std::size_t sanitizer_divisor = 50;
+inline constexpr std::size_t sanitizer_divisor = 20;
 #elif __has_feature(address_sanitizer)
 inline constexpr std::size_t sanitizer_divisor = 20;
 #else

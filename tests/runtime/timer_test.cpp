@@ -118,6 +118,32 @@ TEST_F(TimerTest, timer_and_cancel_in_one_turn_wake_once) {
     EXPECT_EQ(sleeper.error(), ErrorCode::cancelled) << "the inbox is taken before timers fire";
 }
 
+TEST_F(TimerTest, of_two_that_are_due_together_the_first_may_cancel_the_second_which_wakes_once) {
+    for (const bool with_stop : {false, true}) {
+        std::vector<CancellationToken> tokens;
+        int slept = 0;
+        int woken_again = 0;
+        auto sleeper = [&](this auto, std::size_t i) -> Task<> {
+            with_stop ? void(co_await sleep_for(1s, CancellationToken::make()))
+                      : co_await sleep_for(1s);
+            ++slept;
+            for (const auto& token : tokens) token.cancel();
+            co_await yield();
+            if (i == 0) co_await yield();
+            ++woken_again;
+        };
+        std::vector<test::Outcome<void>> outcomes;
+        for (std::size_t i = 0; i < 3; ++i) {
+            tokens.push_back(CancellationToken::make());
+            outcomes.push_back(test.run(with_token(tokens.back(), sleeper(i))));
+        }
+        test.advance(1s);
+        EXPECT_EQ(slept, 3) << "all were due before the first cancelled";
+        EXPECT_EQ(woken_again, 3);
+        for (const auto& outcome : outcomes) EXPECT_EQ(outcome.times(), 1);
+    }
+}
+
 Task<bool> sleep_or_stop(Duration duration, CancellationToken stop) {
     return sleep_for(duration, std::move(stop));
 }
