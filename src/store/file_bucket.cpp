@@ -64,6 +64,7 @@ void FileBucket::show(int directory, const std::string& file, const FileInfo& in
         const auto shown = hub->find(*key);
         if (shown && shown->value == content->value) return;
     }
+    next_scan = std::min(next_scan, expiry(content->info));
     hub->put(Entry{.key = *key, .value = std::move(content->value)});
 }
 

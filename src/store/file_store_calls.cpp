@@ -171,9 +171,9 @@ void FileStore::Impl::disown(const Place& at, const std::string& key) {
 
 Task<bool> FileStore::Impl::remove(std::string key) {
     const auto at = place(key);
-    const auto held = co_await lock(at.bucket, false);
-    // First, so that the keep-alive does not publish it again.
+    // First: if the lock cannot be had the file runs out by itself, since nobody touches it.
     disown(at, key);
+    const auto held = co_await lock(at.bucket, false);
     if (!held) co_return false;
     const auto removed = remove_file(held->folder.folder(), at.file);
     if (!removed) throw io_error("removing", at.bucket->folder / at.file, removed.error());

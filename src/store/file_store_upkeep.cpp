@@ -170,9 +170,10 @@ void FileStore::Impl::handle_file(FileBucket& bucket, const FolderEvent& event) 
     const auto folder = open_folder(bucket.folder);
     if (!folder) return scan_soon(bucket);
     const auto cause = removed ? FileBucket::Cause::removed : FileBucket::Cause::appeared;
+    const auto planned = bucket.next_scan;
     const bool present = bucket.examine(folder->get(), event.name, cause);
     if (!present && own) own_file_is_gone(bucket, event.name);
-    if (bucket.next_scan <= Clock::current().now()) scan_soon(bucket);
+    if (bucket.next_scan < planned) scan_sooner_.cancel();
 }
 
 TimePoint FileStore::Impl::next_scan() const noexcept {

@@ -148,4 +148,10 @@ Task<std::optional<WatchEvent>> no_event() { co_return std::nullopt; }
 
 Task<std::optional<WatchEvent>> Watch::next() { return queue_ ? queue_->next() : no_event(); }
 
+std::optional<WatchEvent> Watch::try_next() {
+    std::optional<WatchEvent> event;
+    if (queue_) queue_->take(event);
+    return event;
+}
+
 }  // namespace stator::store

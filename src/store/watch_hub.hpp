@@ -69,6 +69,7 @@ public:
 
 private:
     friend class WatchHub;
+    friend class Watch;
     bool take(std::optional<WatchEvent>& event);
     void close_locked(std::optional<Error> error);
 

@@ -120,6 +120,30 @@ private:
     LoopPool pool_{2, "test"};
 };
 
+/// Keeps a loop from running anything while this lives.
+class BlockedLoop {
+public:
+    explicit BlockedLoop(Loop& loop) {
+        std::binary_semaphore blocked{0};
+        loop.post([this, &blocked] {
+            blocked.release();
+            release_.acquire();
+            left_.release();
+        });
+        blocked.acquire();
+    }
+    BlockedLoop(const BlockedLoop&) = delete;
+    BlockedLoop& operator=(const BlockedLoop&) = delete;
+    ~BlockedLoop() {
+        release_.release();
+        left_.acquire();
+    }
+
+private:
+    std::binary_semaphore release_{0};
+    std::binary_semaphore left_{0};
+};
+
 /// The body of a test that is a task: fails the test by what it throws.
 #define EXPECT_RUNS(loops, task)                                        \
     do {                                                                \

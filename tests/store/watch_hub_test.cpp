@@ -146,6 +146,20 @@ TEST_F(WatchHubTest, ADroppedWatchIsNotWrittenTo) {
     EXPECT_EQ(next(seen), "=1");
 }
 
+TEST_F(WatchHubTest, TriesWithoutWaiting) {
+    auto seen = watch("");
+    put("a");
+    auto event = seen.try_next();
+    ASSERT_TRUE(event);
+    EXPECT_EQ(describe(*event), "=1");
+    EXPECT_FALSE(seen.try_next());
+    put("b");
+    EXPECT_EQ(next(seen), "+b");
+    EXPECT_EQ(next(seen), "waits");
+    hub_->close();
+    EXPECT_FALSE(seen.try_next());
+}
+
 TEST_F(WatchHubTest, AnEmptyWatchEnds) {
     Watch none;
     EXPECT_EQ(next(none), "end");

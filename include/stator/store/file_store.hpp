@@ -21,7 +21,7 @@ namespace stator::store {
 class FileStore final : public KeyValueStore {
 public:
     struct Options {
-        std::filesystem::path root;                      ///< made if it does not exist
+        std::filesystem::path root{};                    ///< made if it does not exist
         Duration ttl = std::chrono::seconds{10};         ///< at least 1 s; the same for all sharers
         Duration refresh_period{};                       ///< zero: a third of the TTL
         Duration sweep_period{};                         ///< zero: a third of the TTL

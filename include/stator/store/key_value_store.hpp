@@ -52,7 +52,7 @@ public:
     /// value: Error{already_exists}, detail "store.differs".
     Task<> create_or_validate(std::string key, std::string value, Lease lease = {});
     /// False if there was no such key. A key of another owner's lease may come back: its owner
-    /// publishes it again.
+    /// publishes it again. After an error an own key is no longer kept alive.
     Task<bool> remove(std::string key);
 
     /// Established when it returns: no later change is missed.

@@ -42,6 +42,8 @@ public:
     /// Errors: `unavailable` when the backend ended the watch; open a new one then.
     /// Cancel safety: throws `cancelled`; no event is lost.
     Task<std::optional<WatchEvent>> next();
+    /// The next event if one waits already: for readers that handle what there is in one go.
+    std::optional<WatchEvent> try_next();
 
 private:
     std::shared_ptr<WatchQueue> queue_;
