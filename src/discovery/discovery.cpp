@@ -1,72 +1,61 @@
 #include "stator/discovery/discovery.hpp"
 
-#include <algorithm>
 #include <map>
 #include <mutex>
+#include <utility>
 
 #include <fmt/format.h>
 
-#include "discovery/record_reader.hpp"
+#include "discovery/endpoint_watch_core.hpp"
 #include "discovery/registration_shared.hpp"
-#include "discovery/watch_core.hpp"
-#include "stator/base/sink.hpp"
-#include "stator/runtime/task_scope.hpp"
 
 namespace stator::discovery {
 
+namespace {
+
+std::string all_instances() { return fmt::format("{}/", instances_bucket); }
+
+Error closed_error() {
+    return Error{ErrorCode::unavailable, "discovery.closed", "discovery is closed"};
+}
+
+/// Whether the endpoint's full name is `prefix` or goes on after it with a dot.
+bool is_below(const EndpointId& endpoint, std::string_view prefix) {
+    if (prefix.empty()) return true;
+    const auto name = endpoint.to_string();
+    return name.starts_with(prefix) && (name.size() == prefix.size() || name[prefix.size()] == '.');
+}
+
+}  // namespace
+
+/// Kept by the Discovery, and by calls that are under way.
 struct Discovery::State {
     State(std::shared_ptr<store::KeyValueStore> store_, Options options_)
-        : store{std::move(store_)},
-          options{std::move(options_.routing), std::move(options_.prober), options_.probe_timeout} {
-        if (!options.prober) options.routing.probing = false;
-    }
+        : store{std::move(store_)}, options{std::move(options_)} {}
 
+    std::vector<std::shared_ptr<EndpointWatch::Core>> living_cores();
+
+    const std::shared_ptr<store::KeyValueStore> store;
+    const Options options;
+    const std::shared_ptr<RejectLog> rejects = std::make_shared<RejectLog>();
     struct Shared {
         std::weak_ptr<EndpointWatch> watch;
         std::weak_ptr<EndpointWatch::Core> core;
     };
-    std::vector<std::shared_ptr<EndpointWatch::Core>> cores() {
-        std::vector<std::shared_ptr<EndpointWatch::Core>> alive;
-        const std::lock_guard guard{lock};
-        for (const auto& [endpoint, shared] : watches) {
-            if (auto core = shared.core.lock()) alive.push_back(std::move(core));
-        }
-        return alive;
-    }
-
-    const std::shared_ptr<store::KeyValueStore> store;
-    EndpointWatch::Core::Options options;
-    const std::shared_ptr<RecordReader> reader = std::make_shared<RecordReader>();
     std::mutex lock;
-    std::map<EndpointId, Shared> watches;  // guarded by lock
-    TaskScope scope;                       // watches and followers, on the store's loop
+    std::map<EndpointId, Shared> watches;
+    bool closed = false;
+    TaskScope scope;
 };
 
-namespace {
-
-/// Keeps the state of a registration in step with its lease, until the record is taken back.
-Task<> follow_lease(std::shared_ptr<Registration::Shared> shared) {
-    for (;;) {
-        const auto state = shared->lease.state();
-        if (state == store::LeaseState::revoked) {
-            shared->set(RegistrationState::deleted);
-            co_return;
-        }
-        const bool lost = state == store::LeaseState::recovering;
-        if (shared->set(lost ? RegistrationState::recovering : RegistrationState::registered)) {
-            sink().report(
-                lost ? Severity::warn : Severity::info,
-                "stator::discovery",
-                fmt::format("{} is {}", shared->key, to_string(shared->get()))
-            );
-        }
-        (void)co_await shared->lease.wait_for_change(state);
+std::vector<std::shared_ptr<EndpointWatch::Core>> Discovery::State::living_cores() {
+    std::vector<std::shared_ptr<EndpointWatch::Core>> cores;
+    const std::lock_guard guard{lock};
+    for (const auto& [endpoint, shared] : watches) {
+        if (auto core = shared.core.lock()) cores.push_back(std::move(core));
     }
+    return cores;
 }
-
-Task<> run_core(std::shared_ptr<EndpointWatch::Core> core) { co_await core->run(); }
-
-}  // namespace
 
 Discovery::Discovery(std::shared_ptr<store::KeyValueStore> store, Options options)
     : state_{std::make_shared<State>(std::move(store), std::move(options))} {}
@@ -78,73 +67,157 @@ const std::shared_ptr<store::KeyValueStore>& Discovery::store() const noexcept {
 }
 
 Task<Registration> Discovery::publish(Instance instance, store::Lease lease) {
-    return [](std::shared_ptr<State> state, Instance published, store::Lease under
-           ) -> Task<Registration> {
-        if (auto valid = published.check(); !valid) throw valid.error();
-        auto record = to_record(published);
-        if (!record) throw record.error();
-        auto shared = std::make_shared<Registration::Shared>(
-            state->store, std::move(under), std::make_shared<const Instance>(std::move(published))
-        );
-        if (!co_await state->store->create(shared->key, std::move(*record), shared->lease)) {
-            throw Error{
-                ErrorCode::already_exists,
-                "registration.exists",
-                fmt::format("{} is published already", shared->key)
-            };
-        }
-        shared->set(RegistrationState::registered);
-        if (shared->lease) state->scope.spawn_on(state->store->loop(), follow_lease(shared));
-        co_return Registration{std::move(shared)};
-    }(state_, std::move(instance), std::move(lease));
+    const auto state = state_;
+    if (const auto checked = instance.check(); !checked) throw checked.error();
+    auto record = to_record(instance);
+    if (!record) throw record.error();
+    auto shared = std::make_shared<Registration::Shared>(state->store, lease, std::move(instance));
+    if (!co_await state->store->create(shared->key, std::move(*record), std::move(lease)))
+        throw Error{
+            ErrorCode::already_exists,
+            "registration.exists",
+            fmt::format("{} is published already", shared->key)
+        };
+    co_return Registration{std::move(shared)};
+}
+
+/// The watch that everyone in this process shares, made if there is none.
+std::shared_ptr<EndpointWatch> Discovery::shared_watch(const EndpointId& endpoint) {
+    const std::lock_guard guard{state_->lock};
+    if (state_->closed) throw closed_error();
+    auto& shared = state_->watches[endpoint];
+    auto watch = shared.watch.lock();
+    const auto core = shared.core.lock();
+    if (watch && core && !core->failed()) return watch;
+    std::erase_if(state_->watches, [&](const auto& item) {
+        return item.first != endpoint && item.second.core.expired();
+    });
+    auto fresh = std::make_shared<EndpointWatch::Core>(
+        endpoint,
+        EndpointWatch::Core::Parts{state_->store, state_->options, state_->rejects, &state_->scope}
+    );
+    watch = std::make_shared<EndpointWatch>(fresh);
+    shared = {watch, fresh};
+    fresh->start();
+    return watch;
 }
 
 Task<std::shared_ptr<EndpointWatch>> Discovery::watch(EndpointId endpoint) {
-    return [](std::shared_ptr<State> state, EndpointId id) -> Task<std::shared_ptr<EndpointWatch>> {
-        std::shared_ptr<EndpointWatch> watch;
-        std::shared_ptr<EndpointWatch::Core> core;
-        {
-            const std::lock_guard guard{state->lock};
-            auto& shared = state->watches[id];
-            watch = shared.watch.lock();
-            core = shared.core.lock();
-            if (!watch) {
-                core = std::make_shared<EndpointWatch::Core>(
-                    id, state->store, state->reader, state->options, state->scope.token()
-                );
-                watch = std::make_shared<EndpointWatch>(core);
-                shared = {watch, core};
-                state->scope.spawn_on(state->store->loop(), run_core(core));
-            }
-        }
-        co_await core->wait_until_read();
-        co_return watch;
-    }(state_, std::move(endpoint));
+    auto watch = shared_watch(endpoint);
+    co_await watch->core_->started();
+    co_return watch;
 }
 
 void Discovery::report(std::string_view address, LinkEvent event) {
-    for (const auto& core : state_->cores()) core->report(address, event);
-}
-
-void Discovery::report(InstanceId instance, LinkEvent event) {
-    for (const auto& core : state_->cores()) core->report(instance, event);
+    for (const auto& core : state_->living_cores()) core->report_address(address, event);
 }
 
 Task<std::vector<Instance>> Discovery::list_all() {
-    return [](std::shared_ptr<State> state) -> Task<std::vector<Instance>> {
-        std::vector<Instance> instances;
-        for (const auto& entry :
-             co_await state->store->list(fmt::format("{}/", instances_bucket))) {
-            if (const auto instance = state->reader->read(entry)) instances.push_back(*instance);
+    const auto state = state_;
+    std::vector<Instance> instances;
+    for (const auto& entry : co_await state->store->list(all_instances())) {
+        if (auto instance = from_record(entry.key, entry.value)) {
+            instances.push_back(std::move(*instance));
+        } else {
+            state->rejects->report(entry.key, entry.value, instance.error());
         }
-        co_return instances;
-    }(state_);
+    }
+    co_return instances;
+}
+
+namespace {
+
+using Known = std::map<std::string, std::shared_ptr<const Instance>, std::less<>>;
+
+/// Turns what the store tells into changes of the instances below a prefix. Pure.
+class ChangeTracker {
+public:
+    ChangeTracker(std::string prefix, std::shared_ptr<RejectLog> rejects)
+        : prefix_{std::move(prefix)}, rejects_{std::move(rejects)} {}
+
+    std::vector<DiscoveryEvent> take(const store::WatchEvent& event) {
+        using Kind = store::WatchEvent::Kind;
+        std::vector<DiscoveryEvent> changes;
+        if (event.kind == Kind::removed) {
+            drop(event.entry.key, changes);
+        } else if (event.kind == Kind::put) {
+            keep(event.entry, changes);
+        } else {
+            take_snapshot(event.entries, changes);
+        }
+        return changes;
+    }
+
+private:
+    void take_snapshot(
+        const std::vector<store::Entry>& entries, std::vector<DiscoveryEvent>& changes
+    ) {
+        Known before = known_;
+        for (const auto& entry : entries) {
+            before.erase(entry.key);
+            keep(entry, changes);
+        }
+        for (const auto& [key, instance] : before) drop(key, changes);
+        changes.push_back(
+            {.kind = DiscoveryEvent::Kind::synced, .instance = nullptr, .count = known_.size()}
+        );
+    }
+
+    void keep(const store::Entry& entry, std::vector<DiscoveryEvent>& changes) {
+        auto instance = from_record(entry.key, entry.value);
+        if (!instance) {
+            rejects_->report(entry.key, entry.value, instance.error());
+            return drop(entry.key, changes);
+        }
+        if (!is_below(instance->endpoint, prefix_)) return;
+        auto& known = known_[entry.key];
+        if (known && *known == *instance) return;
+        const auto kind = known ? DiscoveryEvent::Kind::changed : DiscoveryEvent::Kind::added;
+        known = std::make_shared<const Instance>(std::move(*instance));
+        changes.push_back({.kind = kind, .instance = known, .count = 0});
+    }
+
+    void drop(std::string_view key, std::vector<DiscoveryEvent>& changes) {
+        const auto known = known_.find(key);
+        if (known == known_.end()) return;
+        changes.push_back(
+            {.kind = DiscoveryEvent::Kind::removed, .instance = std::move(known->second), .count = 0
+            }
+        );
+        known_.erase(known);
+    }
+
+    const std::string prefix_;
+    const std::shared_ptr<RejectLog> rejects_;
+    Known known_;
+};
+
+Stream<DiscoveryEvent> changes_below(
+    std::shared_ptr<store::KeyValueStore> store,
+    std::string prefix,
+    std::shared_ptr<RejectLog> rejects
+) {
+    ChangeTracker tracker{std::move(prefix), std::move(rejects)};
+    auto watch = co_await store->watch(all_instances());
+    while (const auto event = co_await watch.next()) {
+        for (auto& change : tracker.take(*event)) co_yield std::move(change);
+    }
+}
+
+}  // namespace
+
+Stream<DiscoveryEvent> Discovery::watch_all(std::string prefix) {
+    return changes_below(state_->store, std::move(prefix), state_->rejects);
 }
 
 Task<> Discovery::close() {
-    return [](std::shared_ptr<State> state) -> Task<> {
-        co_await state->scope.close(CancelReason::shutdown);
-    }(state_);
+    const auto state = state_;
+    {
+        const std::lock_guard guard{state->lock};
+        state->closed = true;
+    }
+    for (const auto& core : state->living_cores()) core->close();
+    co_await state->scope.close(CancelReason::shutdown);
 }
 
 }  // namespace stator::discovery

@@ -1,8 +1,10 @@
 #include "stator/discovery/endpoint_watch.hpp"
 
+#include <utility>
+
 #include <fmt/format.h>
 
-#include "discovery/watch_core.hpp"
+#include "discovery/endpoint_watch_core.hpp"
 #include "stator/base/backoff.hpp"
 #include "stator/base/random.hpp"
 #include "stator/base/sink.hpp"
@@ -10,181 +12,208 @@
 
 namespace stator::discovery {
 
-using namespace std::chrono_literals;
+namespace {
 
-EndpointWatch::Core::Core(
-    EndpointId endpoint,
-    std::shared_ptr<store::KeyValueStore> store,
-    std::shared_ptr<RecordReader> reader,
-    const Options& options,
-    const CancellationToken& parent
-)
-    : endpoint_{std::move(endpoint)},
-      store_{std::move(store)},
-      reader_{std::move(reader)},
-      prober_{options.prober},
-      probe_timeout_{options.probe_timeout},
-      token_{parent.child_token()},
-      table_{options.routing, os_random()},
-      set_{std::make_shared<const InstanceSet>()} {}
-
-Task<> EndpointWatch::Core::run() {
-    const auto self = shared_from_this();
-    TaskScope scope{token_};
-    scope.spawn(follow());
-    scope.spawn(keep_time());
-    (void)co_await as_result(scope.join());
-    co_await scope.close();
-    if (!failure_ && !read_.is_set())
-        failure_.emplace(ErrorCode::unavailable, "discovery.closed", "discovery is closed");
-    over_.store(true);
-    read_.set();
-    set_.store(set_.load().value);  // wakes whoever waits for a change
+RoutingPolicy policy_of(const Discovery::Options& options) {
+    auto policy = options.routing;
+    policy.probing = static_cast<bool>(options.prober);
+    return policy;
 }
 
-/// The store ends a watch when it loses its own source; a new one begins with a snapshot.
+}  // namespace
+
+EndpointWatch::Core::Core(EndpointId endpoint_, Parts parts)
+    : endpoint{std::move(endpoint_)},
+      parts_{std::move(parts)},
+      table_{policy_of(parts_.options), thread_random()()} {}
+
+void EndpointWatch::Core::start() {
+    auto& loop = parts_.store->loop();
+    // Tasks of the scope, with the watch's own end besides the scope's.
+    const auto run = [](std::shared_ptr<Core> core, Task<> task) -> Task<> {
+        (void)co_await as_result(with_token(core->token, std::move(task)));
+    };
+    parts_.scope->spawn_on(loop, run(shared_from_this(), follow()));
+    parts_.scope->spawn_on(loop, run(shared_from_this(), tend()));
+}
+
+/// Follows the store's watch. Before the first snapshot an error is the end, and the caller's who
+/// asked for the watch; later the store is lost and found again, and the set stays what it was.
 Task<> EndpointWatch::Core::follow() {
-    Backoff backoff{BackoffPolicy{.initial = 50ms, .max = 5s}};
+    Backoff backoff{BackoffPolicy{}};
+    bool begun = false;
     for (;;) {
-        auto ended = co_await as_result(follow_once());
-        if (ended) co_return token_.cancel();  // the store is closed
-        if (ended.error().code() == ErrorCode::cancelled) throw ended.error();
-        if (!read_.is_set()) {
-            failure_ = ended.error();
-            co_return token_.cancel();
+        auto ended = co_await as_result(follow_once(&begun));
+        if (token.cancelled()) co_return;
+        if (ended)
+            ended = stator::fail(
+                ErrorCode::unavailable, "discovery.closed", "the discovery store is closed"
+            );
+        if (!begun || ended.error().detail() == "discovery.closed" ||
+            ended.error().detail() == "store.closed") {
+            fail(ended.error());
+            co_return;
         }
-        sink().report(
-            Severity::warn,
-            "stator::discovery",
-            fmt::format(
-                "watching {}: {}; watching again", endpoint_.to_string(), ended.error().what()
-            )
-        );
+        sink().count("discovery_watch_losses_total", 1);
+        if (backoff.attempts() == 0)
+            sink().report(
+                Severity::warn,
+                "stator::discovery",
+                fmt::format("the watch of {} broke: {}", endpoint.to_string(), ended.error().what())
+            );
         co_await sleep_for(backoff.next());
     }
 }
 
-Task<> EndpointWatch::Core::follow_once() {
-    auto watch = co_await store_->watch(instances_prefix(endpoint_));
+Task<> EndpointWatch::Core::follow_once(bool* begun) {
+    auto watch = co_await parts_.store->watch(instances_prefix(endpoint));
     while (auto event = co_await watch.next()) {
-        take(std::move(*event));
-        read_.set();
+        apply(std::move(*event));
+        // What waits already goes into the same set.
+        while (auto more = watch.try_next()) apply(std::move(*more));
+        publish();
+        *begun = true;
     }
 }
 
-void EndpointWatch::Core::take(store::WatchEvent event) {
-    const auto now = Clock::current().now();
+void EndpointWatch::Core::apply(store::WatchEvent event) {
+    using Kind = store::WatchEvent::Kind;
+    if (event.kind == Kind::snapshot) {
+        std::vector<MemberTable::Record> records;
+        for (auto& entry : event.entries) {
+            if (auto record = decode(std::move(entry))) records.push_back(std::move(*record));
+        }
+        const std::lock_guard guard{lock_};
+        return table_.snapshot(std::move(records), now());
+    }
+    if (event.kind == Kind::put) {
+        const auto key = event.entry.key;
+        if (auto record = decode(std::move(event.entry))) {
+            const std::lock_guard guard{lock_};
+            return table_.put(std::move(*record));
+        }
+        event.entry.key = key;  // what replaced it cannot be used: it is gone
+    }
     const std::lock_guard guard{lock_};
-    switch (event.kind) {
-        case store::WatchEvent::Kind::snapshot: {
-            std::vector<MemberTable::Record> records;
-            for (auto& entry : event.entries) {
-                if (auto instance = reader_->read(entry))
-                    records.push_back({std::move(entry.key), std::move(instance)});
-            }
-            table_.snapshot(std::move(records), now);
-            break;
-        }
-        case store::WatchEvent::Kind::put:
-            if (auto instance = reader_->read(event.entry)) {
-                table_.put({std::move(event.entry.key), std::move(instance)}, now);
-            } else {
-                table_.removed(event.entry.key, now);  // what was there is not what is there
-            }
-            break;
-        case store::WatchEvent::Kind::removed:
-            table_.removed(event.entry.key, now);
-            break;
-    }
-    show();
+    table_.removed(event.entry.key, now());
 }
 
-void EndpointWatch::Core::show() {
-    if (table_.changed()) set_.store(table_.build());
-    poke();
+std::optional<MemberTable::Record> EndpointWatch::Core::decode(store::Entry entry) {
+    auto instance = from_record(entry.key, entry.value);
+    if (!instance) {
+        parts_.rejects->report(entry.key, entry.value, instance.error());
+        return std::nullopt;
+    }
+    return MemberTable::Record{
+        std::move(entry.key), std::make_shared<const Instance>(std::move(*instance))
+    };
 }
 
-void EndpointWatch::Core::poke() noexcept { changed_.advance(); }
+void EndpointWatch::Core::publish() {
+    const std::lock_guard guard{lock_};
+    publish_locked();
+}
 
-/// Ends quarantines and lingering, and has probes made.
-Task<> EndpointWatch::Core::keep_time() {
-    TaskScope probes{co_await current_token()};
-    std::optional<Error> end;
-    try {
-        for (;;) {
-            const auto seen = changed_.version();
-            auto next = TimePoint::max();
-            {
-                const auto now = Clock::current().now();
-                const std::lock_guard guard{lock_};
-                table_.tick(now);
-                for (auto& instance : table_.take_probes(now))
-                    probes.spawn(probe(std::move(instance)));
-                if (table_.changed()) set_.store(table_.build());
-                next = table_.next_wake();
-            }
-            const auto wait = [](VersionGate* gate, std::uint64_t from) -> Task<> {
-                (void)co_await gate->wait_past(from);
-            };
-            const auto woken =
-                co_await as_result(with_deadline(Deadline::at(next), wait(&changed_, seen)));
-            if (!woken && woken.error().code() != ErrorCode::deadline_exceeded) throw woken.error();
+/// Hands out what has changed, and wakes `tend` if it has something to do earlier now.
+void EndpointWatch::Core::publish_locked() {
+    if (table_.changed()) set.store(table_.build());
+    if (table_.next_wake() < planned_) sooner_.cancel();
+}
+
+Task<> EndpointWatch::Core::tend() {
+    for (;;) {
+        CancellationToken sooner;
+        Deadline until;
+        std::vector<std::shared_ptr<const Instance>> probes;
+        {
+            const std::lock_guard guard{lock_};
+            table_.tick(now());
+            probes = table_.take_probes(now());
+            if (sooner_.cancelled()) sooner_ = CancellationToken::make();
+            planned_ = table_.next_wake();
+            publish_locked();
+            sooner = sooner_;
+            until = Deadline::at(planned_);
         }
-    } catch (const Error& error) {
-        end = error;
+        for (auto& instance : probes) parts_.scope->spawn(probe(std::move(instance)));
+        co_await sleep_until(until, sooner);
     }
-    co_await probes.close();
-    throw *end;
 }
 
 Task<> EndpointWatch::Core::probe(std::shared_ptr<const Instance> instance) {
-    const auto answered =
-        co_await as_result(with_deadline(Deadline::in(probe_timeout_), prober_(instance)));
-    if (!answered && answered.error().code() == ErrorCode::cancelled) co_return;
-    report(instance->id, answered && *answered ? LinkEvent::healthy : LinkEvent::refused);
-}
-
-Task<> EndpointWatch::Core::wait_until_read() {
-    co_await read_.wait();
-    if (failure_) throw *failure_;
-}
-
-Task<std::shared_ptr<const InstanceSet>> EndpointWatch::Core::wait_for_change(std::uint64_t seen) {
     const auto self = shared_from_this();
-    for (;;) {
-        const auto present = set_.load();
-        if (over_.load())
-            throw Error{ErrorCode::unavailable, "discovery.closed", "discovery is closed"};
-        if (present.value->version > seen) co_return present.value;
-        (void)co_await set_.wait_past(present.version);
-    }
+    const auto deadline = Deadline::in(parts_.options.probe_timeout);
+    const auto reached = co_await as_result(
+        with_token(token, with_deadline(deadline, parts_.options.prober(instance)))
+    );
+    report(instance->id, reached && *reached ? LinkEvent::healthy : LinkEvent::refused);
 }
 
 void EndpointWatch::Core::report(InstanceId id, LinkEvent event) {
     const std::lock_guard guard{lock_};
-    if (table_.report(id, event, Clock::current().now())) show();
+    table_.report(id, event, now());
+    publish_locked();
 }
 
-void EndpointWatch::Core::report(std::string_view address, LinkEvent event) {
+void EndpointWatch::Core::report_address(std::string_view address, LinkEvent event) {
     const std::lock_guard guard{lock_};
-    if (table_.report_address(address, event, Clock::current().now())) show();
+    table_.report_address(address, event, now());
+    publish_locked();
+}
+
+void EndpointWatch::Core::fail(const Error& error) {
+    {
+        const std::lock_guard guard{lock_};
+        if (failed_) return;
+        failed_ = error;
+        has_failed_.store(true, std::memory_order_release);
+    }
+    set.wake();
+}
+
+void EndpointWatch::Core::close() {
+    fail(Error{ErrorCode::unavailable, "discovery.closed", "discovery is closed"});
+    stop();
+}
+
+void EndpointWatch::Core::throw_if_failed() const {
+    if (!has_failed_.load(std::memory_order_acquire)) return;
+    const std::lock_guard guard{lock_};
+    throw *failed_;
+}
+
+Task<> EndpointWatch::Core::started() {
+    co_await set.wait_past(0);
+    if (set.load().value->version == 0) throw_if_failed();
+}
+
+Task<std::shared_ptr<const InstanceSet>> EndpointWatch::Core::wait_for_change(std::uint64_t seen) {
+    for (;;) {
+        auto present = set.load();
+        if (present.value->version > seen) co_return std::move(present.value);
+        throw_if_failed();
+        co_await set.wait_past(present.version);
+    }
 }
 
 EndpointWatch::EndpointWatch(std::shared_ptr<Core> core) noexcept : core_{std::move(core)} {}
 EndpointWatch::~EndpointWatch() { core_->stop(); }
 
-const EndpointId& EndpointWatch::endpoint() const noexcept { return core_->endpoint(); }
+const EndpointId& EndpointWatch::endpoint() const noexcept { return core_->endpoint; }
 
 std::shared_ptr<const InstanceSet> EndpointWatch::instances() const {
-    return core_->instances().load().value;
+    return core_->set.load().value;
 }
 
 Snapshot<InstanceSet>::Reader EndpointWatch::reader() const {
-    return Snapshot<InstanceSet>::Reader{core_->instances()};
+    return Snapshot<InstanceSet>::Reader{core_->set};
 }
 
 Task<std::shared_ptr<const InstanceSet>> EndpointWatch::wait_for_change(std::uint64_t seen) const {
-    return core_->wait_for_change(seen);
+    return [](std::shared_ptr<Core> core,
+              std::uint64_t version) -> Task<std::shared_ptr<const InstanceSet>> {
+        co_return co_await core->wait_for_change(version);
+    }(core_, seen);
 }
 
 void EndpointWatch::report(InstanceId id, LinkEvent event) const { core_->report(id, event); }

@@ -1,6 +1,8 @@
 #include "stator/discovery/member_table.hpp"
 
 #include <algorithm>
+#include <ranges>
+#include <utility>
 
 namespace stator::discovery {
 
@@ -43,188 +45,15 @@ std::string_view to_string(LinkEvent event) noexcept {
 MemberTable::MemberTable(RoutingPolicy policy, std::uint64_t seed)
     : policy_{policy}, random_{seed} {}
 
-void MemberTable::publish(Row& row, std::shared_ptr<const Instance> instance) {
-    // The same object for the same record: readers compare pointers.
-    if (*row.instance != *instance) row.instance = std::move(instance);
-    row.present = true;
-    row.said_draining = false;
-    if (row.link != Link::healthy && row.link != Link::silent) row.link = Link::unknown;
-    row.backoff.reset();
-    changed_ = true;
-}
-
-void MemberTable::insert(Record record) {
-    Row row{
-        .instance = std::move(record.instance),
-        .backoff =
-            Backoff{
-                BackoffPolicy{.initial = policy_.quarantine, .max = policy_.max_quarantine},
-                random_()
-            },
-    };
-    rows_.emplace(std::move(record.key), std::move(row));
-    changed_ = true;
-}
-
-void MemberTable::snapshot(std::vector<Record> records, TimePoint now) {
-    std::ranges::sort(records, {}, &Record::key);
-    for (auto row = rows_.begin(); row != rows_.end();) {
-        const auto next = std::next(row);
-        if (!std::ranges::binary_search(records, row->first, {}, &Record::key)) {
-            depart(row->second, now);
-            if (is_over(row->second, now)) rows_.erase(row);
-        }
-        row = next;
-    }
-    for (auto& record : records) {
-        const auto known = rows_.find(record.key);
-        if (known == rows_.end()) {
-            insert(std::move(record));
-        } else if (!known->second.present || *known->second.instance != *record.instance) {
-            publish(known->second, std::move(record.instance));
-        }
-    }
-}
-
-void MemberTable::put(Record record, TimePoint) {
-    const auto known = rows_.find(record.key);
-    if (known == rows_.end()) return insert(std::move(record));
-    publish(known->second, std::move(record.instance));
-}
-
-void MemberTable::removed(std::string_view key, TimePoint now) {
-    const auto known = rows_.find(key);
-    if (known == rows_.end()) return;
-    depart(known->second, now);
-    if (is_over(known->second, now)) rows_.erase(known);
-}
-
-/// The record is gone. A connection that answers keeps the instance for a while: the store may have
-/// lost it.
-void MemberTable::depart(Row& row, TimePoint now) {
-    if (!row.present) return;
-    row.present = false;
-    row.linger_until = now + policy_.linger;
-    changed_ = true;
-}
-
-bool MemberTable::is_over(const Row& row, TimePoint now) const noexcept {
-    if (row.present) return false;
-    return row.link != Link::healthy || row.said_draining || row.instance->draining() ||
-           row.linger_until <= now;
-}
-
-void MemberTable::quarantine(Row& row, TimePoint now) {
-    row.link = Link::quarantined;
-    // At least half of the step: full jitter alone would let some come back at once.
-    const auto step = row.backoff.ceiling();
-    row.until = now + step / 2 + row.backoff.next() / 2;
-}
-
-void MemberTable::apply(Row& row, LinkEvent event, TimePoint now) {
-    if (row.link == Link::gone && event != LinkEvent::draining)
-        return;  // only its record brings it back
-    switch (event) {
-        case LinkEvent::healthy:
-            row.link = Link::healthy;
-            row.backoff.reset();
-            break;
-        case LinkEvent::silent:
-            if (row.link == Link::healthy || row.link == Link::unknown) row.link = Link::silent;
-            break;
-        case LinkEvent::lost:
-        case LinkEvent::refused:
-            // One failure seen by several connections is one failure.
-            if (row.link != Link::quarantined || row.until <= now) quarantine(row, now);
-            break;
-        case LinkEvent::draining:
-            row.said_draining = true;
-            break;
-        case LinkEvent::gone:
-            row.link = Link::gone;
-            break;
-        case LinkEvent::closed:
-            if (row.link == Link::healthy || row.link == Link::silent) row.link = Link::unknown;
-            break;
-    }
-}
-
-bool MemberTable::report(InstanceId id, LinkEvent event, TimePoint now) {
-    const auto row = std::ranges::find_if(rows_, [id](const auto& entry) {
-        return entry.second.instance->id == id;
-    });
-    if (row == rows_.end()) return false;
-    const auto before = standing(row->second);
-    const auto link_before = row->second.link;
-    apply(row->second, event, now);
-    if (is_over(row->second, now)) {
-        rows_.erase(row);
-        changed_ = true;
-    } else if (before != standing(row->second) ||
-               (link_before == Link::gone) != (row->second.link == Link::gone)) {
-        changed_ = true;
-    }
-    return true;
-}
-
-bool MemberTable::report_address(std::string_view address, LinkEvent event, TimePoint now) {
-    std::vector<InstanceId> there;
-    for (const auto& [key, row] : rows_) {
-        const auto& instance = *row.instance;
-        const auto tcp = std::string_view{instance.transport.address}.substr(
-            0, instance.transport.address.find('/')
-        );
-        if ((instance.mux && instance.mux->address == address) || tcp == address)
-            there.push_back(instance.id);
-    }
-    for (const auto id : there) report(id, event, now);
-    return !there.empty();
-}
-
-void MemberTable::tick(TimePoint now) {
-    for (auto row = rows_.begin(); row != rows_.end();) {
-        const auto next = std::next(row);
-        if (!policy_.probing && row->second.link == Link::quarantined && row->second.until <= now) {
-            row->second.link = Link::unknown;  // for a trial
-            changed_ = true;
-        }
-        if (is_over(row->second, now)) {
-            rows_.erase(row);
-            changed_ = true;
-        }
-        row = next;
-    }
-}
-
-TimePoint MemberTable::next_wake() const noexcept {
-    auto earliest = TimePoint::max();
-    for (const auto& [key, row] : rows_) {
-        if (row.link == Link::quarantined) earliest = std::min(earliest, row.until);
-        if (!row.present) earliest = std::min(earliest, row.linger_until);
-    }
-    return earliest;
-}
-
-std::vector<std::shared_ptr<const Instance>> MemberTable::take_probes(TimePoint now) {
-    std::vector<std::shared_ptr<const Instance>> due;
-    if (!policy_.probing) return due;
-    for (auto& [key, row] : rows_) {
-        if (row.link != Link::quarantined || row.until > now) continue;
-        row.link = Link::probing;
-        due.push_back(row.instance);
-    }
-    return due;
-}
-
 Standing MemberTable::standing(const Row& row) noexcept {
     if (row.said_draining || row.instance->draining()) return Standing::draining;
     switch (row.link) {
+        case Link::silent:
+            return Standing::suspect;
         case Link::quarantined:
         case Link::probing:
         case Link::gone:
             return Standing::quarantined;
-        case Link::silent:
-            return Standing::suspect;
         case Link::unknown:
         case Link::healthy:
             break;
@@ -232,13 +61,182 @@ Standing MemberTable::standing(const Row& row) noexcept {
     return row.present ? Standing::ready : Standing::lingering;
 }
 
+void MemberTable::insert(Record record) {
+    rows_.emplace(
+        std::move(record.key),
+        Row{.instance = std::move(record.instance),
+            .backoff =
+                Backoff{
+                    BackoffPolicy{
+                        .initial = policy_.quarantine, .max = policy_.max_quarantine, .factor = 2.0
+                    },
+                    random_()
+                }}
+    );
+    changed_ = true;
+}
+
+/// The record was written by a living owner: what was held against the instance is forgotten.
+void MemberTable::publish(Row& row, std::shared_ptr<const Instance> instance) {
+    if (*row.instance != *instance) row.instance = std::move(instance);
+    row.present = true;
+    row.said_draining = false;
+    if (row.link == Link::quarantined || row.link == Link::probing || row.link == Link::gone) {
+        row.link = Link::unknown;
+        row.backoff.reset();
+    }
+    changed_ = true;
+}
+
+void MemberTable::put(Record record) {
+    const auto row = rows_.find(record.key);
+    if (row == rows_.end()) return insert(std::move(record));
+    publish(row->second, std::move(record.instance));
+}
+
+void MemberTable::snapshot(std::vector<Record> records, TimePoint now) {
+    changed_ = changed_ || version_ == 0;  // that there is nobody is news, too
+    std::ranges::sort(records, {}, &Record::key);
+    for (auto at = rows_.begin(); at != rows_.end();) {
+        const bool there = std::ranges::binary_search(records, at->first, {}, &Record::key);
+        at = there || !depart(at->second, now) ? std::next(at) : rows_.erase(at);
+    }
+    for (auto& record : records) {
+        const auto row = rows_.find(record.key);
+        if (row == rows_.end()) {
+            insert(std::move(record));
+        } else if (!row->second.present || *row->second.instance != *record.instance) {
+            publish(row->second, std::move(record.instance));
+        }
+    }
+}
+
+void MemberTable::removed(std::string_view key, TimePoint now) {
+    const auto row = rows_.find(key);
+    if (row != rows_.end() && depart(row->second, now)) rows_.erase(row);
+}
+
+/// Gone from the store. True if that is its end.
+bool MemberTable::depart(Row& row, TimePoint now) {
+    if (!row.present) return false;  // lingers already
+    changed_ = true;
+    row.present = false;
+    row.linger_until = now + policy_.linger;
+    return !may_linger(row);
+}
+
+bool MemberTable::may_linger(const Row& row) noexcept {
+    return row.link == Link::healthy && !row.said_draining && !row.instance->draining();
+}
+
+bool MemberTable::report(InstanceId id, LinkEvent event, TimePoint now) {
+    return report_where([id](const Instance& instance) { return instance.id == id; }, event, now);
+}
+
+bool MemberTable::report_address(std::string_view address, LinkEvent event, TimePoint now) {
+    return report_where(
+        [address](const Instance& instance) {
+            return instance.mux ? instance.mux->address == address
+                                : instance.transport.host_port() == address;
+        },
+        event,
+        now
+    );
+}
+
+template <class Matches>
+bool MemberTable::report_where(Matches matches, LinkEvent event, TimePoint now) {
+    bool found = false;
+    for (auto at = rows_.begin(); at != rows_.end();) {
+        Row& row = at->second;
+        if (!matches(*row.instance)) {
+            ++at;
+            continue;
+        }
+        found = true;
+        const auto before = standing(row);
+        apply(row, event, now);
+        const bool out = !row.present && !may_linger(row);
+        changed_ = changed_ || out || standing(row) != before;
+        at = out ? rows_.erase(at) : std::next(at);
+    }
+    return found;
+}
+
+void MemberTable::apply(Row& row, LinkEvent event, TimePoint now) {
+    switch (event) {
+        case LinkEvent::healthy:
+            // A connection proves the process, not that this instance still lives in it.
+            if (row.link == Link::gone) return;
+            row.link = Link::healthy;
+            row.backoff.reset();
+            return;
+        case LinkEvent::silent:
+            if (row.link == Link::healthy || row.link == Link::unknown) row.link = Link::silent;
+            return;
+        case LinkEvent::lost:
+        case LinkEvent::refused:
+            return quarantine(row, now);
+        case LinkEvent::draining:
+            row.said_draining = true;
+            return;
+        case LinkEvent::gone:
+            row.link = Link::gone;
+            return;
+        case LinkEvent::closed:
+            if (row.link == Link::healthy || row.link == Link::silent) row.link = Link::unknown;
+            return;
+    }
+}
+
+void MemberTable::quarantine(Row& row, TimePoint now) {
+    // Several connections to one process are lost at once: that is one failure.
+    if (row.link == Link::gone || (row.link == Link::quarantined && now < row.until)) return;
+    row.link = Link::quarantined;
+    // Not the full jitter: a quarantine of no time would be none.
+    row.until = now + row.backoff.next(0.5 + random_.unit() / 2);
+}
+
+void MemberTable::tick(TimePoint now) {
+    for (auto at = rows_.begin(); at != rows_.end();) {
+        Row& row = at->second;
+        if (!policy_.probing && row.link == Link::quarantined && row.until <= now) {
+            row.link = Link::unknown;
+            changed_ = true;
+        }
+        const bool over = !row.present && row.linger_until <= now;
+        changed_ = changed_ || over;
+        at = over ? rows_.erase(at) : std::next(at);
+    }
+}
+
+TimePoint MemberTable::next_wake() const noexcept {
+    auto next = TimePoint::max();
+    for (const auto& [key, row] : rows_) {
+        if (row.link == Link::quarantined) next = std::min(next, row.until);
+        if (!row.present) next = std::min(next, row.linger_until);
+    }
+    return next;
+}
+
+std::vector<std::shared_ptr<const Instance>> MemberTable::take_probes(TimePoint now) {
+    std::vector<std::shared_ptr<const Instance>> due;
+    if (!policy_.probing) return due;
+    for (auto& row : std::views::values(rows_)) {
+        if (row.link != Link::quarantined || row.until > now) continue;
+        row.link = Link::probing;
+        due.push_back(row.instance);
+    }
+    return due;
+}
+
 std::shared_ptr<const InstanceSet> MemberTable::build() {
     auto set = std::make_shared<InstanceSet>();
     set->version = ++version_;
-    for (const auto& [key, row] : rows_) {
-        if (row.link == Link::gone) continue;
-        set->members.push_back({row.instance, standing(row)});
-    }
+    set->members.reserve(rows_.size());
+    set->routable.reserve(rows_.size());
+    for (const auto& row : std::views::values(rows_))
+        set->members.push_back(Member{row.instance, standing(row)});
     std::ranges::sort(set->members, {}, [](const Member& member) { return member.instance->id; });
     for (const auto& member : set->members) {
         if (is_routable(member.standing)) set->routable.push_back(member.instance);

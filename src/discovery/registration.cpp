@@ -1,14 +1,16 @@
 #include "stator/discovery/registration.hpp"
 
+#include <utility>
+
 #include "discovery/registration_shared.hpp"
+#include "stator/base/backoff.hpp"
+#include "stator/runtime/combinators.hpp"
 #include "stator/runtime/timer.hpp"
 
 namespace stator::discovery {
 
 std::string_view to_string(RegistrationState state) noexcept {
     switch (state) {
-        case RegistrationState::registering:
-            return "registering";
         case RegistrationState::registered:
             return "registered";
         case RegistrationState::recovering:
@@ -19,60 +21,149 @@ std::string_view to_string(RegistrationState state) noexcept {
     return "unknown";
 }
 
-RegistrationState Registration::state() const noexcept { return shared_->get(); }
+Registration::Shared::Shared(
+    std::shared_ptr<store::KeyValueStore> store_, store::Lease lease_, Instance instance
+)
+    : store{std::move(store_)},
+      lease{std::move(lease_)},
+      key{instance.key()},
+      instance_{std::make_shared<const Instance>(std::move(instance))} {}
+
+RegistrationState Registration::Shared::state() const noexcept {
+    if (deleting()) return RegistrationState::deleted;
+    switch (lease.state()) {
+        case store::LeaseState::alive:
+            return RegistrationState::registered;
+        case store::LeaseState::recovering:
+            return RegistrationState::recovering;
+        case store::LeaseState::revoked:
+            break;
+    }
+    return RegistrationState::deleted;
+}
+
+std::shared_ptr<const Instance> Registration::Shared::instance() const {
+    const std::lock_guard guard{lock_};
+    return instance_;
+}
+
+void Registration::Shared::replace(Instance instance) {
+    auto fresh = std::make_shared<const Instance>(std::move(instance));
+    const std::lock_guard guard{lock_};
+    instance_ = std::move(fresh);
+}
+
+bool Registration::Shared::begin_deletion() noexcept {
+    if (deleting_.exchange(true, std::memory_order_acq_rel)) return false;
+    deletion_begun.advance();
+    return true;
+}
+
+void Registration::Shared::end_deletion(bool confirmed) noexcept {
+    confirmed_.store(confirmed, std::memory_order_release);
+    deletion_ended.set();
+}
+
+namespace {
+
+using namespace std::chrono_literals;
+
+Error deleted_error() {
+    return Error{
+        ErrorCode::invalid_request, "registration.deleted", "the registration has been deleted"
+    };
+}
+
+}  // namespace
+
+RegistrationState Registration::state() const noexcept {
+    return shared_ ? shared_->state() : RegistrationState::deleted;
+}
 
 std::shared_ptr<const Instance> Registration::instance() const {
-    const std::lock_guard guard{shared_->lock};
-    return shared_->instance;
+    return shared_ ? shared_->instance() : nullptr;
 }
 
-std::string Registration::key() const { return shared_->key; }
+std::string Registration::key() const { return shared_ ? shared_->key : std::string{}; }
 
 Task<> Registration::update(Instance changed) const {
-    return [](std::shared_ptr<Shared> shared, Instance next) -> Task<> {
-        if (next.key() != shared->key) {
-            throw Error{
-                ErrorCode::invalid_request, "registration.identity", "a record of another instance"
-            };
-        }
-        if (auto valid = next.check(); !valid) throw valid.error();
-        if (shared->get() == RegistrationState::deleted) {
-            throw Error{
-                ErrorCode::invalid_request, "registration.deleted", "the record was taken back"
-            };
-        }
-        auto record = to_record(next);
-        if (!record) throw record.error();
-        co_await shared->store->put(shared->key, std::move(*record), shared->lease);
-        const std::lock_guard guard{shared->lock};
-        shared->instance = std::make_shared<const Instance>(std::move(next));
-    }(shared_, std::move(changed));
+    const auto shared = shared_;
+    if (!shared || shared->deleting()) throw deleted_error();
+    if (changed.key() != shared->key)
+        throw Error{
+            ErrorCode::invalid_request,
+            "registration.identity",
+            "a registration stays with one instance of one endpoint"
+        };
+    if (const auto checked = changed.check(); !checked) throw checked.error();
+    auto record = to_record(changed);
+    if (!record) throw record.error();
+    co_await shared->store->put(shared->key, std::move(*record), shared->lease);
+    shared->replace(std::move(changed));
+    // Deleted meanwhile: whichever came second at the store, it must not be there.
+    if (shared->deleting()) {
+        co_await shared->store->remove(shared->key);
+        throw deleted_error();
+    }
 }
+
+namespace {
+
+/// Tries until it succeeds, the error is final, or time is up.
+Task<bool> remove_key(
+    std::shared_ptr<store::KeyValueStore> store, std::string key, Deadline deadline
+) {
+    Backoff backoff{BackoffPolicy{.initial = 20ms, .max = 500ms, .factor = 2.0}};
+    for (;;) {
+        const auto removed = co_await as_result(with_deadline(deadline, store->remove(key)));
+        if (removed) co_return true;
+        if (!removed.error().retryable() || deadline.passed()) co_return false;
+        co_await sleep_until(earliest(deadline, Deadline::in(backoff.next())));
+    }
+}
+
+Task<> wait_until_ended(Event* ended) { co_await ended->wait(); }
+
+}  // namespace
 
 Task<bool> Registration::unpublish(Deadline deadline) const {
-    return [](std::shared_ptr<Shared> shared, Deadline until) -> Task<bool> {
-        shared->set(RegistrationState::deleted);
-        {
-            const std::lock_guard guard{shared->lock};
-            if (shared->removal_confirmed) co_return true;
-        }
-        const auto removed =
-            co_await as_result(with_deadline(until, shared->store->remove(shared->key)));
-        if (!removed && removed.error().code() == ErrorCode::cancelled) throw removed.error();
-        const std::lock_guard guard{shared->lock};
-        shared->removal_confirmed = removed.has_value();
-        co_return shared->removal_confirmed;
-    }(shared_, deadline);
+    const auto shared = shared_;
+    if (!shared) co_return true;
+    if (!shared->begin_deletion()) {
+        (void)co_await as_result(with_deadline(deadline, wait_until_ended(&shared->deletion_ended))
+        );
+        co_return shared->confirmed();
+    }
+    const auto removed = co_await as_result(remove_key(shared->store, shared->key, deadline));
+    // A revoked lease has taken the record along.
+    const bool confirmed =
+        (removed && *removed) || shared->lease.state() == store::LeaseState::revoked;
+    shared->end_deletion(confirmed);
+    if (!removed) throw removed.error();
+    co_return confirmed;
 }
 
+namespace {
+
+Task<> lease_change(store::Lease lease, store::LeaseState seen) {
+    (void)co_await lease.wait_for_change(seen);
+}
+
+Task<> gate_change(VersionGate* gate) { (void)co_await gate->wait_past(0); }
+
+}  // namespace
+
 Task<RegistrationState> Registration::wait_for_change(RegistrationState seen) const {
-    return [](std::shared_ptr<Shared> shared, RegistrationState from) -> Task<RegistrationState> {
-        for (;;) {
-            const auto version = shared->changed.version();
-            if (const auto state = shared->get(); state != from) co_return state;
-            (void)co_await shared->changed.wait_past(version);
-        }
-    }(shared_, seen);
+    const auto shared = shared_;
+    if (!shared) co_return RegistrationState::deleted;
+    for (;;) {
+        const auto lease = shared->lease.state();
+        if (const auto state = shared->state(); state != seen) co_return state;
+        std::vector<Task<>> changes;
+        changes.push_back(lease_change(shared->lease, lease));
+        if (!shared->deleting()) changes.push_back(gate_change(&shared->deletion_begun));
+        co_await when_any(std::move(changes));
+    }
 }
 
 }  // namespace stator::discovery

@@ -1,50 +1,43 @@
-// What the handles of one registration share with the task that follows its lease.
+// What the handles of a Registration share.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <string>
 
 #include "stator/discovery/registration.hpp"
+#include "stator/runtime/event.hpp"
 #include "stator/runtime/version_gate.hpp"
 #include "stator/store/key_value_store.hpp"
 
 namespace stator::discovery {
 
-struct Registration::Shared {
-    Shared(
-        std::shared_ptr<store::KeyValueStore> store_,
-        store::Lease lease_,
-        std::shared_ptr<const Instance> instance_
-    )
-        : store{std::move(store_)},
-          lease{std::move(lease_)},
-          key{instance_->key()},
-          instance{std::move(instance_)} {}
+/// The state is not kept but seen: our own deletion first, then what the lease says. Thread-safe.
+class Registration::Shared {
+public:
+    Shared(std::shared_ptr<store::KeyValueStore> store, store::Lease lease, Instance instance);
 
-    RegistrationState get() const {
-        const std::lock_guard guard{lock};
-        return state;
-    }
-    /// `deleted` is the end. True when the state has changed.
-    bool set(RegistrationState next) {
-        {
-            const std::lock_guard guard{lock};
-            if (state == next || state == RegistrationState::deleted) return false;
-            state = next;
-        }
-        changed.advance();
-        return true;
-    }
+    RegistrationState state() const noexcept;
+    std::shared_ptr<const Instance> instance() const;
+    void replace(Instance instance);
+    /// True for the one who deletes it.
+    bool begin_deletion() noexcept;
+    bool deleting() const noexcept { return deleting_.load(std::memory_order_acquire); }
+    void end_deletion(bool confirmed) noexcept;
+    bool confirmed() const noexcept { return confirmed_.load(std::memory_order_acquire); }
 
     const std::shared_ptr<store::KeyValueStore> store;
     const store::Lease lease;
     const std::string key;
-    mutable std::mutex lock;  // guards what follows
-    std::shared_ptr<const Instance> instance;
-    RegistrationState state = RegistrationState::registering;
-    bool removal_confirmed = false;
-    VersionGate changed;
+    Event deletion_ended;
+    VersionGate deletion_begun;
+
+private:
+    mutable std::mutex lock_;
+    std::shared_ptr<const Instance> instance_;
+    std::atomic<bool> deleting_{false};
+    std::atomic<bool> confirmed_{false};
 };
 
 }  // namespace stator::discovery

@@ -61,6 +61,7 @@ public:
 
 private:
     struct State;
+    std::shared_ptr<EndpointWatch> shared_watch(const EndpointId& endpoint);
     std::shared_ptr<State> state_;
 };
 

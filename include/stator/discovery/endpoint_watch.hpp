@@ -19,7 +19,7 @@ using Prober = std::function<Task<bool>(std::shared_ptr<const Instance>)>;
 /// its last owner lets go, the watch ends.
 class EndpointWatch {
 public:
-    class Core;
+    class Core;  // shared with the tasks that keep it up to date
     explicit EndpointWatch(std::shared_ptr<Core> core) noexcept;
     EndpointWatch(const EndpointWatch&) = delete;
     EndpointWatch& operator=(const EndpointWatch&) = delete;
@@ -40,6 +40,7 @@ public:
     void report(InstanceId id, LinkEvent event) const;
 
 private:
+    friend class Discovery;
     std::shared_ptr<Core> core_;
 };
 

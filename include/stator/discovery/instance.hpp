@@ -22,6 +22,9 @@ enum class TransportKind : std::uint8_t {
 struct Transport {
     TransportKind kind = TransportKind::tcp;
     std::string address;
+    /// Of a tcp transport: "host:port", and the path after it, in views. Empty for others.
+    std::string_view host_port() const noexcept;
+    std::string_view path() const noexcept;
     friend bool operator==(const Transport&, const Transport&) = default;
 };
 

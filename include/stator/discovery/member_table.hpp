@@ -33,8 +33,9 @@ struct RoutingPolicy {
 ///    draining, until its record is published again without it.
 /// 2. Lost or refused: quarantined. It comes back when a connection is made (`healthy`), when its
 ///    record is published again (put; a snapshot with the same record proves nothing), or when the
-///    quarantine ends (by a probe, with `probing`). Every failure after that doubles the next
-///    quarantine; a healthy link or a new record starts afresh.
+///    quarantine ends (by a probe, with `probing`; a failed one begins the next). Failures within a
+///    quarantine count once; each quarantine is twice as long as the one before, until a healthy
+///    link or a new record.
 /// 3. Silent: suspect, until healthy again; lost ends that, too.
 /// 4. Gone from the store: with a healthy link lingering, for `policy.linger`; anything else: out.
 ///    Published again meanwhile: as if never gone.
@@ -50,7 +51,7 @@ public:
         std::shared_ptr<const Instance> instance;
     };
     void snapshot(std::vector<Record> records, TimePoint now);
-    void put(Record record, TimePoint now);
+    void put(Record record);
     void removed(std::string_view key, TimePoint now);
 
     /// False when no instance of that id is known.
@@ -66,7 +67,8 @@ public:
     /// (healthy, refused). Empty without `probing`.
     std::vector<std::shared_ptr<const Instance>> take_probes(TimePoint now);
 
-    /// Whether `build` would yield something else than the last time.
+    /// Whether `build` would yield something else than the last time; not before the first
+    /// snapshot.
     bool changed() const noexcept { return changed_; }
     std::shared_ptr<const InstanceSet> build();
 
@@ -83,19 +85,21 @@ private:
     };
     using Rows = std::map<std::string, Row, std::less<>>;
 
-    void publish(Row& row, std::shared_ptr<const Instance> instance);
     void insert(Record record);
+    void publish(Row& row, std::shared_ptr<const Instance> instance);
+    bool depart(Row& row, TimePoint now);
+    static bool may_linger(const Row& row) noexcept;
+    template <class Matches>
+    bool report_where(Matches matches, LinkEvent event, TimePoint now);
     void apply(Row& row, LinkEvent event, TimePoint now);
     void quarantine(Row& row, TimePoint now);
-    void depart(Row& row, TimePoint now);
-    bool is_over(const Row& row, TimePoint now) const noexcept;
     static Standing standing(const Row& row) noexcept;
 
     RoutingPolicy policy_;
     Random random_;
     Rows rows_;
     std::uint64_t version_ = 0;
-    bool changed_ = true;
+    bool changed_ = false;
 };
 
 }  // namespace stator::discovery

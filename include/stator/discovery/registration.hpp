@@ -13,12 +13,11 @@
 
 namespace stator::discovery {
 
-/// registering -> registered <-> recovering -> deleted; `deleted` is the end.
+/// registered <-> recovering -> deleted; `deleted` is the end.
 enum class RegistrationState : std::uint8_t {
-    registering = 1,  ///< not yet confirmed by the store
-    registered = 2,
-    recovering = 3,  ///< the store lost the record or cannot be reached; being published again
-    deleted = 4,     ///< taken back by us; no answer to that may mean that it runs out by itself
+    registered = 1,  ///< the store has the record, as far as is known
+    recovering = 2,  ///< the store lost the record or cannot be reached; being published again
+    deleted = 3,     ///< taken back by us, or its lease has ended
 };
 
 std::string_view to_string(RegistrationState state) noexcept;
@@ -40,13 +39,13 @@ public:
     /// "registration.deleted". Cancel safety: throws `cancelled`; the change may have happened.
     Task<> update(Instance changed) const;
     /// Removes the record. True once that is confirmed; false when `deadline` came first: the state
-    /// is `deleted` all the same, the lease's end finishes it. Idempotent; never throws apart from
-    /// `cancelled`.
+    /// is `deleted` all the same, and nothing keeps the record alive any more. Idempotent; errors
+    /// of the store are tried again. Cancel safety: throws `cancelled`, with the same effect.
     Task<bool> unpublish(Deadline deadline) const;
     /// The state, once it is another one than `seen`. Cancel safety: throws `cancelled`.
     Task<RegistrationState> wait_for_change(RegistrationState seen) const;
 
-    struct Shared;  // for discovery itself
+    class Shared;  // for discovery itself
 
 private:
     friend class Discovery;

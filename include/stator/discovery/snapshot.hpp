@@ -41,6 +41,9 @@ public:
         }
     }
 
+    /// Wakes everyone who waits, with the value unchanged.
+    void wake() noexcept { gate_.advance(); }
+
     /// The value, once its version is above `seen`. Cancel safety: throws `cancelled`.
     Task<Versioned> wait_past(std::uint64_t seen) {
         co_await gate_.wait_past(seen);
