@@ -112,6 +112,10 @@ void Discovery::report(std::string_view address, LinkEvent event) {
     for (const auto& core : state_->living_cores()) core->report_address(address, event);
 }
 
+void Discovery::report(InstanceId instance, LinkEvent event) {
+    for (const auto& core : state_->living_cores()) core->report(instance, event);
+}
+
 Task<std::vector<Instance>> Discovery::list_all() {
     const auto state = state_;
     std::vector<Instance> instances;
