@@ -181,12 +181,15 @@ int Worker::run(Application app) {
         say(Severity::error, fmt::format("the application failed: {}", outcome.error->what()));
         outcome.status = exit_failed;
     }
-    say(Severity::info,
-        fmt::format(
-            "ended; {} requests were asked to stop, {} were killed",
-            counts.stopped.load(),
-            counts.killed.load()
-        ));
+    // A command that came to its own end has nothing to add.
+    if (state_->asked_to_end || counts.stopped + counts.killed > 0) {
+        say(Severity::info,
+            fmt::format(
+                "ended; {} requests were asked to stop, {} were killed",
+                counts.stopped.load(),
+                counts.killed.load()
+            ));
+    }
     log::flush(flush_limit);
     return outcome.status;
 }
