@@ -200,7 +200,8 @@ Result<void> Route::open(MuxCall& call, const Instance& instance, const Bytes& r
     head.codec = static_cast<std::uint8_t>(options.codec);
     head.headers = headers;
     if (const auto& trace = context.trace()) {
-        head.trace = transport::TraceContext{trace->trace_id, trace->span_id, trace->flags, trace->state};
+        head.trace =
+            transport::TraceContext{trace->trace_id, trace->span_id, trace->flags, trace->state};
     }
     return call.open(head, request);
 }

@@ -55,7 +55,9 @@ Context::~Context() {
 const RequestId& Context::id() const noexcept { return request_->id; }
 Deadline Context::deadline() const noexcept { return request_->deadline; }
 const Headers& Context::headers() const noexcept { return request_->headers; }
-const std::optional<observe::TraceContext>& Context::trace() const noexcept { return request_->trace; }
+const std::optional<observe::TraceContext>& Context::trace() const noexcept {
+    return request_->trace;
+}
 const CancellationToken& Context::kill_token() const noexcept { return request_->kill_token; }
 
 std::optional<std::string_view> Context::header(std::string_view name) const noexcept {

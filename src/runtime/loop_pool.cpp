@@ -21,9 +21,9 @@ void run_named(Loop& loop) {
 
 LoopPool::LoopPool(std::size_t count, std::string name, std::size_t first_index) {
     for (std::size_t i = 0; i < std::max<std::size_t>(count, 1); ++i) {
-        loops_.push_back(std::make_unique<Loop>(
-            Loop::Options{.name = fmt::format("{}-{}", name, i), .clock = nullptr, .index = first_index + i}
-        ));
+        loops_.push_back(std::make_unique<Loop>(Loop::Options{
+            .name = fmt::format("{}-{}", name, i), .clock = nullptr, .index = first_index + i
+        }));
     }
     const detail::SignalsBlocked blocked;
     try {

@@ -14,9 +14,9 @@ namespace stator::inline runtime {
 /// The loops run from construction until `stop`. Thread-safe apart from construction and `stop`.
 class LoopPool {
 public:
-    /// `count` >= 1 threads named `name`-0, `name`-1, ...; the loops' indices count from `first_index`.
-    /// They take no signals but their own faults. Throws std::system_error when a thread cannot be
-    /// made.
+    /// `count` >= 1 threads named `name`-0, `name`-1, ...; the loops' indices count from
+    /// `first_index`. They take no signals but their own faults. Throws std::system_error when a
+    /// thread cannot be made.
     LoopPool(std::size_t count, std::string name, std::size_t first_index = 0);
     LoopPool(const LoopPool&) = delete;
     LoopPool& operator=(const LoopPool&) = delete;
