@@ -13,6 +13,7 @@
 namespace stator::inline component {
 
 using discovery::Instance;
+using discovery::LinkEvent;
 using transport::CallFate;
 using transport::MuxCall;
 
@@ -138,7 +139,12 @@ struct Route {
     Attempts attempts{};
 
     InstancePtr choose();
-    Task<std::shared_ptr<transport::MuxConnection>> connect(const Instance& instance);
+    Task<std::shared_ptr<transport::MuxConnection>> connect(InstancePtr instance);
+    /// The connection; null when that failed and the call may go elsewhere.
+    Task<std::shared_ptr<transport::MuxConnection>> reach(InstancePtr instance);
+    /// Sends the call and waits until it is accepted; false when it may go elsewhere.
+    Task<bool> place(MuxCall* call, InstancePtr instance, Bytes request);
+    void learn_from_refusal(const MuxCall& call, InstanceId instance) const;
     Result<void> open(MuxCall& call, const Instance& instance, const Bytes& request) const;
     /// Throws `error` unless the call may be sent to another instance.
     void go_elsewhere_or_throw(const Error& error, bool maybe_begun);
@@ -171,17 +177,17 @@ InstancePtr Route::choose() {
     throw attempts.error().value_or(no_instances(client->watch->endpoint(), set));
 }
 
-Task<std::shared_ptr<transport::MuxConnection>> Route::connect(const Instance& instance) {
-    if (!instance.mux || !instance.mux->speaks(mux_version)) {
+Task<std::shared_ptr<transport::MuxConnection>> Route::connect(InstancePtr instance) {
+    if (!instance->mux || !instance->mux->speaks(mux_version)) {
         throw Error{
             ErrorCode::unavailable,
             "component.no_common_plane",
-            fmt::format("instance {} offers no plane that is spoken here", instance.id.to_string())
+            fmt::format("instance {} offers no plane that is spoken here", instance->id.to_string())
         };
     }
     auto& pool = client->cluster->pool();
-    if (auto connection = pool.established(instance.mux->address)) co_return connection;
-    co_return co_await with_deadline(deadline, pool.connect(instance.mux->address));
+    if (auto connection = pool.established(instance->mux->address)) co_return connection;
+    co_return co_await with_deadline(deadline, pool.connect(instance->mux->address));
 }
 
 Result<void> Route::open(MuxCall& call, const Instance& instance, const Bytes& request) const {
@@ -217,35 +223,48 @@ void Route::go_elsewhere_or_throw(const Error& error, bool maybe_begun) {
     attempts.failed(error);
 }
 
+Task<std::shared_ptr<transport::MuxConnection>> Route::reach(InstancePtr instance) {
+    auto connection = co_await as_result(connect(std::move(instance)));
+    if (connection) co_return std::move(*connection);
+    go_elsewhere_or_throw(connection.error(), false);
+    co_return nullptr;
+}
+
+/// A worker that ends or is another one than its record says leaves routing at once.
+void Route::learn_from_refusal(const MuxCall& call, InstanceId instance) const {
+    if (call.fate() != CallFate::refused) return;
+    if (call.error()->code() == ErrorCode::draining)
+        client->watch->report(instance, LinkEvent::draining);
+    if (call.error()->code() == ErrorCode::not_found)
+        client->watch->report(instance, LinkEvent::gone);
+}
+
+Task<bool> Route::place(MuxCall* call, InstancePtr instance, Bytes request) {
+    if (auto opened = open(*call, *instance, request); !opened) {
+        go_elsewhere_or_throw(opened.error(), false);
+        co_return false;
+    }
+    if (!co_await call->accepted()) {
+        learn_from_refusal(*call, instance->id);
+        go_elsewhere_or_throw(*call->error(), call->fate() == CallFate::not_accepted);
+        co_return false;
+    }
+    if (options.on_accepted) options.on_accepted(instance->id);
+    co_return true;
+}
+
 Stream<Bytes> run(std::unique_ptr<Route> route, Bytes request) {
     const auto token = co_await current_token();
     for (;;) {
         const auto instance = route->choose();
         route->attempts.add(*instance);
-        auto connection = co_await as_result(route->connect(*instance));
-        if (!connection) {
-            route->go_elsewhere_or_throw(connection.error(), false);
-            continue;
-        }
-        MuxCall call{std::move(*connection)};
+        auto connection = co_await route->reach(instance);
+        if (!connection) continue;
+        MuxCall call{std::move(connection)};
         call.set_drop_reason_from(token);
         const CallControl control{call, route->context, route->deadline};
-        if (auto opened = route->open(call, *instance, request); !opened) {
-            route->go_elsewhere_or_throw(opened.error(), false);
-            continue;
-        }
-        if (!co_await call.accepted()) {
-            if (call.fate() == CallFate::refused && call.error()->code() == ErrorCode::draining) {
-                route->client->watch->report(instance->id, discovery::LinkEvent::draining);
-            }
-            if (call.fate() == CallFate::refused && call.error()->code() == ErrorCode::not_found) {
-                route->client->watch->report(instance->id, discovery::LinkEvent::gone);
-            }
-            route->go_elsewhere_or_throw(*call.error(), call.fate() == CallFate::not_accepted);
-            continue;
-        }
+        if (!co_await route->place(&call, instance, request)) continue;
         request = {};  // nobody else will need it
-        if (route->options.on_accepted) route->options.on_accepted(instance->id);
         for (;;) {
             auto item = call.try_next();
             if (!item) item = co_await call.next();

@@ -10,6 +10,8 @@
 #include "stator/runtime/combinators.hpp"
 #include "stator/runtime/token_wait.hpp"
 
+// NOLINTBEGIN(cppcoreguidelines-avoid-capturing-lambda-coroutines): handlers live as long as their
+// endpoint
 namespace stator {
 namespace {
 
@@ -465,3 +467,4 @@ TEST_F(Component, WaitingForNobodyNamesWhatWasLookedFor) {
 
 }  // namespace
 }  // namespace stator
+// NOLINTEND(cppcoreguidelines-avoid-capturing-lambda-coroutines)

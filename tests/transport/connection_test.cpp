@@ -16,6 +16,8 @@
 #include "stator/transport/mux_server.hpp"
 #include "stator/transport/server_call.hpp"
 
+// NOLINTBEGIN(cppcoreguidelines-avoid-reference-coroutine-parameters): the fixture outlives every
+// task
 namespace stator::transport {
 namespace {
 
@@ -456,3 +458,4 @@ TEST_F(ConnectionTest, OversizeMessageIsRefusedBeforeItIsSent) {
 
 }  // namespace
 }  // namespace stator::transport
+// NOLINTEND(cppcoreguidelines-avoid-reference-coroutine-parameters)

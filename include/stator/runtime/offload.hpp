@@ -69,6 +69,7 @@ struct Offload {
 /// Runs `work()` on a thread of `pool`, then goes on here with its result, or throws what it threw.
 /// Cancel safety: not interrupted; work that has been handed over is waited for.
 template <class F>
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters): the pool outlives tasks
 Task<std::invoke_result_t<F&>> offload(BlockingPool& pool, F work) {
     co_return co_await detail::Offload<F>{pool, std::move(work)};
 }

@@ -60,6 +60,7 @@ private:
 /// each way, none when this is `loop`. The loop must run until the task has ended.
 /// Cancel safety: the task sees the awaiter's token; its end is waited for.
 template <class T>
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters): loops outlive their tasks
 Task<T> on_loop(Loop& loop, Task<T> task) {
     co_return co_await detail::OnLoop<T>{loop, std::move(task)};
 }
