@@ -207,7 +207,7 @@ class Checker:
         return found
 
     def check_test(self, number: int, name: str, path: Path) -> None:
-        """A test counts if some CMakeLists.txt at or above it names it, or the folder it is in."""
+        """A test counts if some CMakeLists.txt at or above it names it or, for Python, its folder."""
         if path.suffix not in (".cpp", ".py"):
             return
         for folder in path.parents:
@@ -215,7 +215,11 @@ class Checker:
             if not cmake.is_file():
                 continue
             text = cmake.read_text(encoding="utf-8")
-            names = [path.stem, path.parent.relative_to(folder).as_posix()]
+            names = [path.stem]
+            if path.suffix == ".py":
+                names.append(path.parent.relative_to(folder).as_posix())
+            if path.suffix == ".py" and "}_test.py" in text:  # a loop over the names' first parts
+                names.append(path.stem.removesuffix("_test"))
             if any(n != "." and re.search(rf"(?<![\w/]){re.escape(n)}\b", text) for n in names):
                 return
         self.add(FEATURES, number, f"{name}: no CMakeLists.txt runs {path.as_posix()}")

@@ -8,6 +8,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 CHECK = ROOT / "tools" / "check_docs.py"
+sys.path.insert(0, str(CHECK.parent))
+
+from check_docs import Checker  # noqa: E402: it is found by the line above
 
 TABLE = "| ID | feature | state | where | test |\n|---|---|---|---|---|\n"
 ROWS = (
@@ -50,14 +53,13 @@ class CheckDocsTest(unittest.TestCase):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
 
-    def check(self, root: Path | None = None) -> tuple[int, list[str], str]:
-        command = [sys.executable, CHECK, "--root", root or self.root]
+    def run_check(self) -> tuple[int, str, str]:
+        command = [sys.executable, "-B", CHECK, "--root", self.root]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        return done.returncode, done.stdout.splitlines(), done.stderr
+        return done.returncode, done.stdout, done.stderr
 
     def assert_only(self, *expected: str) -> None:
-        code, lines, errors = self.check()
-        self.assertEqual((code, lines), (1, list(expected)), errors)
+        self.assertEqual(Checker(self.root).run(), list(expected))
 
     def assert_row(self, row: str, *what: str) -> None:
         """Of a table with this row alone."""
@@ -65,14 +67,14 @@ class CheckDocsTest(unittest.TestCase):
         self.assert_only(*(f"docs/features.md:3: {line}" for line in what))
 
     def test_clean_tree_passes_and_is_counted(self):
-        self.assertEqual(
-            self.check(),
-            (
-                0,
-                [],
-                "check_docs: 0 violations; features: 2 done, 1 partly, 1 not yet, 1 refused\n",
-            ),
-        )
+        summary = "check_docs: 0 violations; features: 2 done, 1 partly, 1 not yet, 1 refused\n"
+        self.assertEqual(self.run_check(), (0, "", summary))
+
+    def test_violations_are_printed_and_make_it_fail(self):
+        self.plant("README.md", "[a](b.md)\n")
+        code, out, errors = self.run_check()
+        self.assertEqual((code, out), (1, "README.md:1: the link b.md leads nowhere\n"))
+        self.assertIn("check_docs: 1 violations", errors)
 
     def test_link_to_nothing(self):
         self.plant("docs/adr/0001-x.md", "# X\n\n## Why it is\n\n[a\nb](../nowhere.md)\n")
@@ -99,7 +101,7 @@ class CheckDocsTest(unittest.TestCase):
 
     def test_anchors(self):
         self.plant("README.md", "[a](docs/adr/0001-x.md#twice-1) [b](docs/adr/0001-x.md#why-it-is)\n")
-        self.assertEqual(self.check()[0], 0)
+        self.assert_only()
         self.plant("src/a.cpp", "# l3\n")
         self.plant("README.md", "[a](docs/adr/0001-x.md#twice-2)\n[b](#here)\n[c](src/a.cpp#l3)\n")
         self.assert_only(
@@ -121,6 +123,13 @@ class CheckDocsTest(unittest.TestCase):
             "| R1 | x | done | `src/` | `tests/b_test.cpp` |",
             "R1: no CMakeLists.txt runs tests/b_test.cpp",
         )
+
+    def test_a_test_that_a_loop_runs(self):
+        self.plant("tests/loop/end_test.py", "")
+        self.plant("tests/loop/stop_test.py", "")
+        self.plant("tests/loop/CMakeLists.txt", "foreach(name stop)\nadd_test(${name}_test.py)\n")
+        rows = "| R1 | x | done | `src/` | `tests/loop/stop_test.py` `tests/loop/end_test.py` |"
+        self.assert_row(rows, "R1: no CMakeLists.txt runs tests/loop/end_test.py")
 
     def test_a_test_whose_name_is_a_part_of_another(self):
         self.plant("tests/a_t.cpp", "")
@@ -188,11 +197,10 @@ class CheckDocsTest(unittest.TestCase):
 
     def test_words_that_only_look_private(self):
         self.plant("README.md", "docs/work/x, ../sharing, a helper's session, /works/\n")
-        self.assertEqual(self.check()[:2], (0, []))
+        self.assert_only()
 
     def test_this_tree(self):
-        code, lines, errors = self.check(ROOT)
-        self.assertEqual((code, lines), (0, []), errors)
+        self.assertEqual(Checker(ROOT).run(), [])
 
 
 if __name__ == "__main__":
