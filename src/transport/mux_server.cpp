@@ -160,11 +160,14 @@ Task<> MuxServer::refuse_dynamo(std::unique_ptr<net::Stream> stream, Bytes sniff
 }
 
 void MuxServer::drain(InstanceId instance, std::string reason) {
-    for (auto& room : rooms_) {
-        room->loop->post([room = room.get(), instance, reason] {
-            for (auto* connection : room->connections) connection->drain(instance, reason);
-        });
-    }
+    // As tasks of the server, so that `close` waits for those that are still on their way.
+    for (auto& room : rooms_)
+        scope_.spawn_on(*room->loop, drain_room(room.get(), instance, reason));
+}
+
+Task<> MuxServer::drain_room(Room* room, InstanceId instance, std::string reason) {
+    for (auto* connection : room->connections) connection->drain(instance, reason);
+    co_return;
 }
 
 Task<> MuxServer::close() {

@@ -336,6 +336,23 @@ TEST_F(ConnectionTest, RefusedDialIsUnavailableAndNotRepeatedAtOnce) {
     });
 }
 
+Task<> drain_and_close(std::vector<Loop*> loops) {
+    MuxServer::Options options;
+    options.loops = std::move(loops);
+    auto server = co_await MuxServer::start(std::move(options));
+    server->drain({}, "ending");
+    co_await server->close();
+}
+
+TEST(MuxServer, MayBeClosedWhileItsDrainIsOnTheWayToOtherLoops) {
+    LoopPool loops{3, "server"};
+    for (int round = 0; round < 300; ++round) {
+        TaskScope scope;
+        scope.spawn_on(loops[0], drain_and_close({&loops[0], &loops[1], &loops[2]}));
+        while (scope.size() != 0) std::this_thread::yield();
+    }
+}
+
 std::string bytes_of(std::initializer_list<int> values) {
     std::string text;
     for (const int value : values) text.push_back(static_cast<char>(value));

@@ -55,6 +55,7 @@ private:
     };
     MuxServer(Options options, std::unique_ptr<net::Listener> listener);
     Task<> accept_loop();
+    Task<> drain_room(Room* room, InstanceId instance, std::string reason);
     Task<> serve(Room* room, net::Accepted accepted);
     Task<> serve_mux(Room* room, std::unique_ptr<net::Stream> stream, Bytes sniffed);
     Task<> refuse_dynamo(std::unique_ptr<net::Stream> stream, Bytes sniffed);
