@@ -345,7 +345,10 @@ TEST(MuxHead, WhatCannotBeSentIsRefused) {
     head.path = "a b";
     EXPECT_EQ(mux::head_size(head, 65535).error().detail(), "mux.bad_head");
     head.path = "a/b/c";
-    head.trace.emplace().state = "\n";
+    const std::string long_state(513, 's');
+    head.trace.emplace().state = long_state;
+    EXPECT_EQ(mux::head_size(head, 65535).error().detail(), "mux.bad_head");
+    head.trace->state = "\n";
     EXPECT_EQ(mux::head_size(head, 65535).error().detail(), "mux.bad_head");
 }
 
@@ -467,6 +470,7 @@ TEST(MuxConfigCheck, NamesWhatIsOutOfBounds) {
     EXPECT_NE(refused([](auto& c) { c.memory_limit = 1; }).find("memory_limit"), std::string::npos);
     EXPECT_NE(refused([](auto& c) { c.least_window = 1; }).find("least_window"), std::string::npos);
     EXPECT_NE(refused([](auto& c) { c.first_stream = 2; }).find("first_stream"), std::string::npos);
+    EXPECT_NE(refused([](auto& c) { c.ping_after = 0s; }).find("ping_after"), std::string::npos);
     EXPECT_NE(refused([](auto& c) { c.suspect_after = 1s; }).find("suspect"), std::string::npos);
 }
 

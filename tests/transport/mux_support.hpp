@@ -78,6 +78,7 @@ struct HelloValues {
     std::uint32_t stream_credit = 256U << 10U;
     std::uint64_t connection_credit = 16U << 20U;
     std::uint32_t max_streams = 1000;
+    std::uint32_t max_head = 16384;
 };
 
 inline std::string hello(HelloValues values = {}) {
@@ -91,7 +92,7 @@ inline std::string hello(HelloValues values = {}) {
         u16(1) + u16(0) + u64(values.epoch) + record(1, u32(values.max_frame)) +
             record(2, u64(values.max_message)) + record(3, u32(values.stream_credit)) +
             record(4, u64(values.connection_credit)) + record(5, u32(values.max_streams)) +
-            record(6, u32(16384))
+            record(6, u32(values.max_head))
     );
 }
 
