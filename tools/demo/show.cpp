@@ -88,7 +88,7 @@ public:
 private:
     Task<> connect();
     Task<> show_texts();
-    Task<> show_text(std::string prompt);
+    Task<> show_text(std::string prompt, std::uint32_t interval_ms);
     Task<> fill();
     Task<> kill_one();
     Task<> join_one();
@@ -158,11 +158,12 @@ Task<> Show::wait_for_worker(std::size_t number, bool routed, Duration longest) 
 
 Task<> Show::show_texts() {
     terminal_.line();
-    for (std::size_t i = 0; i < 3; ++i) co_await show_text(prompts()[i]);
+    co_await show_text(prompts()[0], 50);
+    for (std::size_t i = 1; i < 3; ++i) co_await show_text(prompts()[i], 15);
 }
 
-Task<> Show::show_text(std::string prompt) {
-    CompletionRequest request{.prompt = std::move(prompt), .words = 30, .interval_ms = 40};
+Task<> Show::show_text(std::string prompt, std::uint32_t interval_ms) {
+    CompletionRequest request{.prompt = std::move(prompt), .words = 30, .interval_ms = interval_ms};
     terminal_.paragraph(request.prompt);
     auto text = router_->generate(request, {.deadline = Deadline::in(longest_start)});
     while (auto piece = co_await text.next()) terminal_.word(*piece);
