@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "stator/base/sink.hpp"
+#include "stator/runtime/timer.hpp"
 #include "stator/transport/mux_call.hpp"
 #include "stator/transport/server_call.hpp"
 
@@ -13,6 +14,14 @@ namespace stator::transport {
 namespace {
 
 constexpr std::size_t vectors_per_write = 64;
+constexpr auto longest_linger = std::chrono::milliseconds{100};
+
+Task<> discard_input(net::Stream* stream) {
+    std::array<std::byte, 16384> space;
+    const iovec part{space.data(), space.size()};
+    while (co_await stream->read_some({&part, 1}) > 0) {
+    }
+}
 
 }  // namespace
 
@@ -57,10 +66,35 @@ Task<> MuxConnection::run() {
     if (auto ended = co_await as_result(wait_until_over()); !ended) {
         close(Error{ErrorCode::unavailable, "mux.shutdown", "the process is ending"});
     }
-    stream_->close();
     co_await loops_.close();
     // The session's end has killed them one by one; this waits until they have unwound.
     co_await calls_.close(CancelReason::peer_gone);
+    if (closing_ && !lost_ && session_.role() == MuxRole::acceptor) {
+        (void)co_await as_result(shielded(linger()));
+    }
+    stream_->close();
+}
+
+/// Lets the last answers arrive: a socket that is closed while it holds unread input resets the
+/// connection, and the kernels may throw away what the peer has not read yet.
+Task<> MuxConnection::linger() {
+    stream_->shutdown_write();
+    co_await with_deadline(Deadline::in(longest_linger), discard_input(stream_.get()));
+}
+
+bool MuxConnection::all_left() const noexcept {
+    if (session_.closed()) return true;
+    // What is still being served keeps writing; its end is somebody else's business.
+    return session_.stats().unsent_answers == 0 && (!session_.has_output() || calls_.size() > 0);
+}
+
+Task<> MuxConnection::flushed() {
+    const auto self = shared_from_this();
+    while (!all_left()) {
+        flush_awaited_ = true;
+        all_left_.reset();
+        co_await all_left_.wait();
+    }
 }
 
 Task<> MuxConnection::wait_until_over() { co_await over_.wait(); }
@@ -136,6 +170,7 @@ void MuxConnection::flush() noexcept {
             blocked_.notify();
         }
     }
+    if (flush_awaited_ && all_left()) all_left_.set();
     // A goodbye that the peer does not take is not waited for.
     if (session_.closed()) over_.set();
     arm_timer();
@@ -152,7 +187,9 @@ void MuxConnection::arm_timer() noexcept {
 
 void MuxConnection::lost(const Error& cause) noexcept {
     if (cause.code() == ErrorCode::cancelled) return;  // `run` ends the loops itself
+    lost_ = true;
     if (!session_.closed()) session_.disconnected(cause);
+    if (flush_awaited_) all_left_.set();
     over_.set();
 }
 

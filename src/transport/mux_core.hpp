@@ -174,10 +174,11 @@ struct MuxSession::Core {
     TimePoint now;
     TimePoint started;
 
-    StreamId highest = 0;          ///< id opened last, by whichever side opens
-    std::size_t open_streams = 0;  ///< not over
-    std::int64_t credit = 0;       ///< of the connection: what we may still send
-    std::size_t max_piece = 0;     ///< most message bytes in one frame that we send
+    StreamId highest = 0;            ///< id opened last, by whichever side opens
+    std::size_t open_streams = 0;    ///< not over
+    std::size_t unsent_answers = 0;  ///< of those, released
+    std::int64_t credit = 0;         ///< of the connection: what we may still send
+    std::size_t max_piece = 0;       ///< most message bytes in one frame that we send
     std::size_t answers_limit;
     std::size_t skip = 0;  ///< bytes of a frame that is not looked at
 

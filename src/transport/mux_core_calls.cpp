@@ -195,6 +195,7 @@ void MuxSession::Core::release(StreamId id) {
     if (!stream->over && role == MuxRole::acceptor && stream->out_pending && stream->sent_end) {
         // The answer is complete but for its way through the credit: it leaves without its owner.
         stream->released = true;
+        ++unsent_answers;
         stream->drop_assembly();
         ledger.forget(stream->in);
         return serve_budget();
@@ -233,7 +234,10 @@ void MuxSession::Core::tidy_lists() {
 /// The stream is over on the wire: nothing more is sent, nothing more is reported.
 void MuxSession::Core::over(Stream& stream) {
     stream.over = true;
-    if (stream.released) ghosts.push_back(stream.id);
+    if (stream.released) {
+        --unsent_answers;
+        ghosts.push_back(stream.id);
+    }
     stream.accept_due = false;
     // Others may have waited behind it for the connection's credit.
     if (stream.queued) pump_wanted = true;

@@ -6,6 +6,8 @@
 #include <fmt/format.h>
 
 #include "stator/base/sink.hpp"
+#include "stator/runtime/combinators.hpp"
+#include "stator/runtime/on_loop.hpp"
 #include "stator/runtime/timer.hpp"
 #include "stator/transport/dynamo_refusal.hpp"
 #include "stator/transport/mux_frame.hpp"
@@ -41,6 +43,8 @@ Task<Bytes> read_first_bytes(net::Stream* stream) {
     co_return Bytes::copy_of(std::span<const std::byte>{space}.first(size));
 }
 
+Task<> all_of(std::vector<Task<>> tasks) { co_await when_all(std::move(tasks)); }
+
 Task<> write_all(net::Stream* stream, std::string text) {
     for (std::size_t done = 0; done < text.size();) {
         const iovec part{text.data() + done, text.size() - done};
@@ -56,7 +60,7 @@ Task<> write_all(net::Stream* stream, std::string text) {
 MuxServer::MuxServer(Options options, std::unique_ptr<net::Listener> listener)
     : options_{std::move(options)}, listener_{std::move(listener)}, scope_{options_.transports} {
     for (Loop* loop : options_.loops) {
-        rooms_.push_back(std::make_unique<Room>());
+        rooms_.push_back(std::make_shared<Room>());
         rooms_.back()->loop = loop;
     }
 }
@@ -168,6 +172,20 @@ void MuxServer::drain(InstanceId instance, std::string reason) {
 Task<> MuxServer::drain_room(Room* room, InstanceId instance, std::string reason) {
     for (auto* connection : room->connections) connection->drain(instance, reason);
     co_return;
+}
+
+Task<> MuxServer::flush(Deadline deadline) {
+    std::vector<Task<>> rooms;
+    for (auto& room : rooms_) rooms.push_back(on_loop(*room->loop, flush_room(room)));
+    const auto flushed = co_await as_result(with_deadline(deadline, all_of(std::move(rooms))));
+    if (!flushed && flushed.error().code() == ErrorCode::cancelled) throw flushed.error();
+}
+
+Task<> MuxServer::flush_room(std::shared_ptr<Room> room) {
+    std::vector<std::shared_ptr<MuxConnection>> connections;
+    for (auto* connection : room->connections)
+        connections.push_back(connection->shared_from_this());
+    for (const auto& connection : connections) co_await connection->flushed();
 }
 
 Task<> MuxServer::close() {

@@ -111,6 +111,7 @@ MuxStats MuxSession::stats() const noexcept {
     stats.violations = core.violations;
     stats.streams = core.streams.size();
     stats.open_streams = core.open_streams;
+    stats.unsent_answers = core.unsent_answers;
     stats.unwritten = core.output.size();
     stats.held = core.ledger.held();
     stats.reserved = core.ledger.reserved();

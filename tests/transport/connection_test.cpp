@@ -77,7 +77,17 @@ protected:
         }
         if (failure_) std::rethrow_exception(failure_);
     }
+
+public:  // for the clients, which are lambdas of their own
     MuxServer* server = nullptr;
+    Task<> end_server() {
+        co_await server->close();
+        owned_server_.reset();
+    }
+    Task<> flush_and_end_server() {
+        co_await server->flush(Deadline::in(10s));
+        co_await end_server();
+    }
 
 private:
     static Task<> session(
@@ -97,20 +107,21 @@ private:
         options.loops = {Loop::current()};
         options.config = self->config;
         options.dispatcher = self->dispatcher_.get();
-        auto server = co_await MuxServer::start(std::move(options));
-        self->server = server.get();
+        self->owned_server_ = co_await MuxServer::start(std::move(options));
+        self->server = self->owned_server_.get();
         MuxPool pool{MuxPool::Options{
             .config = self->config,
             .connect_timeout = 2s,
             .observer = &self->peers,
             .transports = {}
         }};
-        auto outcome = co_await as_result((*client)(pool, server->address().to_string()));
+        auto outcome = co_await as_result((*client)(pool, self->server->address().to_string()));
         co_await pool.close();
-        co_await server->close();
+        if (self->owned_server_) co_await self->end_server();
         if (!outcome) throw outcome.error();
     }
     std::unique_ptr<Dispatcher> dispatcher_;
+    std::unique_ptr<MuxServer> owned_server_;
     std::exception_ptr failure_;
 };
 
@@ -305,6 +316,89 @@ TEST_F(ConnectionTest, DrainIsTold) {
             while (peers_->draining == 0) co_await sleep_for(1ms);
             EXPECT_EQ(peers_->drained, InstanceId{7});
         }(&peers, server, &pool, std::move(address));
+    });
+}
+
+TEST_F(ConnectionTest, DrainMayComeRightBeforeTheEnd) {
+    // What drain posts to the loops may get its turn after the server has gone.
+    serve(echo);
+    run([this](MuxPool& pool, std::string address) -> Task<> {
+        return [](ConnectionTest* self, MuxPool* pool_, std::string to) -> Task<> {
+            MuxCall call{co_await pool_->connect(to)};
+            self->server->drain(InstanceId{7}, "test");
+            co_await self->end_server();
+            co_await sleep_for(1ms);
+        }(this, &pool, std::move(address));
+    });
+}
+
+/// Sends until the last item has to wait for a caller that takes nothing, and ends. Leaves the
+/// number of items.
+Serve more_than_fits(std::size_t* sent) {
+    return [sent](std::unique_ptr<ServerCall> call, std::string) -> Task<> {
+        return [](std::unique_ptr<ServerCall> call_, std::size_t* sent_) -> Task<> {
+            const auto item = Bytes::copy_of(std::string(50'000, 'x'));
+            std::size_t count = 0;
+            while (call_->can_send()) {
+                EXPECT_TRUE(call_->send(item, false));
+                ++count;
+                // The caller's side may still make room by itself.
+                for (int i = 0; i < 50 && !call_->can_send(); ++i) co_await sleep_for(1ms);
+            }
+            call_->end();
+            *sent_ = count;
+            co_return;
+        }(std::move(call), sent);
+    };
+}
+
+TEST_F(ConnectionTest, FlushWaitsForAnswersThatTheirCallersHaveNotTaken) {
+    std::size_t sent = 0;
+    serve(more_than_fits(&sent));
+    run([&](MuxPool& pool, std::string address) -> Task<> {
+        return
+            [](ConnectionTest* self, std::size_t* sent_, MuxPool* pool_, std::string to) -> Task<> {
+                MuxCall call{co_await pool_->connect(to)};
+                EXPECT_TRUE(call.open(head_of("a/b/c"), Bytes::copy_of("x")));
+                while (*sent_ == 0) co_await sleep_for(1ms);
+                TaskScope scope;
+                scope.spawn(self->flush_and_end_server());
+                co_await sleep_for(50ms);  // an end that does not wait for us would come now
+                EXPECT_EQ((co_await all_items(&call)).size(), *sent_);
+                co_await scope.join();
+            }(this, &sent, &pool, std::move(address));
+    });
+}
+
+TEST_F(ConnectionTest, FlushEndsAtItsDeadline) {
+    std::size_t sent = 0;
+    serve(more_than_fits(&sent));
+    run([&](MuxPool& pool, std::string address) -> Task<> {
+        return
+            [](ConnectionTest* self, std::size_t* sent_, MuxPool* pool_, std::string to) -> Task<> {
+                MuxCall call{co_await pool_->connect(to)};
+                EXPECT_TRUE(call.open(head_of("a/b/c"), Bytes::copy_of("x")));
+                while (*sent_ == 0) co_await sleep_for(1ms);
+                const auto begin = Loop::current()->now();
+                co_await self->server->flush(Deadline::in(100ms));
+                EXPECT_GE(Loop::current()->now() - begin, 100ms);
+                EXPECT_LT(Loop::current()->now() - begin, 5s);
+            }(this, &sent, &pool, std::move(address));
+    });
+}
+
+TEST_F(ConnectionTest, FlushDoesNotWaitForCallsThatAreServed) {
+    Seen seen;
+    serve(wait_for_kill(&seen));
+    run([this](MuxPool& pool, std::string address) -> Task<> {
+        return [](ConnectionTest* self, MuxPool* pool_, std::string to) -> Task<> {
+            MuxCall call{co_await pool_->connect(to)};
+            EXPECT_TRUE(call.open(head_of("a/b/c"), Bytes::copy_of("x")));
+            EXPECT_TRUE(co_await call.accepted());
+            const auto begin = Loop::current()->now();
+            co_await self->server->flush(Deadline::in(10s));
+            EXPECT_LT(Loop::current()->now() - begin, 5s);
+        }(this, &pool, std::move(address));
     });
 }
 

@@ -70,6 +70,10 @@ public:
 
     /// Says goodbye (with a reason, if there is one) and ends; calls end `disconnected`.
     void close(std::optional<Error> reason = {}) noexcept;
+    /// Waits until every complete answer has left, those too that wait for the peer's credit; at
+    /// once when the connection has ended. Calls that are still being served are not waited for.
+    /// Cancel safety: throws `cancelled`.
+    Task<> flushed();
     /// Tells the peer that `instance` (none: every one) takes no more calls.
     void drain(InstanceId instance, std::string_view reason);
     /// Somebody routes to this peer: watch its liveness even while no call is open.
@@ -114,6 +118,8 @@ private:
     void on_closed(const Error& error) override;
 
     Task<> wait_until_over();
+    Task<> linger();
+    bool all_left() const noexcept;
     Task<> read_loop();
     Task<> write_loop();
     /// Something may have to be written: at the end of this turn.
@@ -148,9 +154,12 @@ private:
     bool replaced_ = false;     // stream ids run out
     std::optional<Error> end_;  // why it ended
     Event changed_;             // handshake done, or closed
-    Event over_;                // closed and written: `run` may end
-    TaskScope calls_;           // what it serves
-    TaskScope loops_;           // reading and writing
+    bool lost_ = false;         // the socket is of no more use
+    bool flush_awaited_ = false;
+    Event all_left_;
+    Event over_;       // closed and written: `run` may end
+    TaskScope calls_;  // what it serves
+    TaskScope loops_;  // reading and writing
 };
 
 }  // namespace stator::transport

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "stator/base/deadline.hpp"
 #include "stator/net/listener.hpp"
 #include "stator/transport/mux_connection.hpp"
 
@@ -43,11 +44,15 @@ public:
         return dynamo_.load(std::memory_order_relaxed);
     }
 
+    /// Waits until every complete answer has left, on every connection, or until `deadline`.
+    /// Cancel safety: throws `cancelled`.
+    Task<> flush(Deadline deadline);
     /// Stops accepting, says goodbye to every peer, waits until all connections have ended.
     Task<> close();
 
 private:
-    /// The connections of one loop; touched there only, apart from the count.
+    /// The connections of one loop; touched there only, apart from the count. Shared with what was
+    /// posted to that loop, which may get its turn after the server's end.
     struct Room {
         Loop* loop = nullptr;
         std::vector<MuxConnection*> connections;
@@ -59,11 +64,12 @@ private:
     Task<> serve(Room* room, net::Accepted accepted);
     Task<> serve_mux(Room* room, std::unique_ptr<net::Stream> stream, Bytes sniffed);
     Task<> refuse_dynamo(std::unique_ptr<net::Stream> stream, Bytes sniffed);
+    static Task<> flush_room(std::shared_ptr<Room> room);
     Room& emptiest() noexcept;
 
     Options options_;
     std::unique_ptr<net::Listener> listener_;
-    std::vector<std::unique_ptr<Room>> rooms_;
+    std::vector<std::shared_ptr<Room>> rooms_;
     std::atomic<std::size_t> mux_{0};
     std::atomic<std::size_t> dynamo_{0};
     TaskScope scope_;

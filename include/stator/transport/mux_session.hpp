@@ -36,6 +36,7 @@ struct MuxStats {
     std::uint64_t violations = 0;      ///< of streams; a connection has at most one
     std::size_t streams = 0;           ///< not released
     std::size_t open_streams = 0;      ///< not over on the wire
+    std::size_t unsent_answers = 0;    ///< complete and released, but waiting for credit
     std::size_t unwritten = 0;         ///< bytes that gather would give
     std::uint64_t held = 0;            ///< H: charges received and not taken
     std::uint64_t reserved = 0;        ///< of large messages, received or still to come
