@@ -265,7 +265,12 @@ Task<> ClusterState::close_pool() {
     side.served.reset();
 }
 
-Task<> ClusterState::close_server() {
+Task<> ClusterState::close_server(Deadline deadline) {
+    // The requests are done; what their callers have not taken yet still has to reach them. A part
+    // of the time is kept for the rest of the way.
+    const auto kept = std::clamp<Duration>(runtime_.graceful_timeout() / 20, 150ms, 1s);
+    const auto until = deadline.is_never() ? deadline : Deadline::at(deadline.when() - kept);
+    co_await server_->flush(until);
     co_await server_->close();
     server_.reset();  // here, on the loop that its listener belongs to
 }
@@ -273,7 +278,7 @@ Task<> ClusterState::close_server() {
 Task<> ClusterState::tear_down(Deadline deadline) {
     if (torn_down_.exchange(true)) co_return;
     const auto self = shared_from_this();
-    if (server_) co_await on_loop(loop_at(0), close_server());
+    if (server_) co_await on_loop(loop_at(0), close_server(deadline));
     for (std::size_t i = 0; i < sides_.size(); ++i) co_await on_loop(loop_at(i), close_pool());
     if (discovery_) co_await discovery_->close();
     // Last: locks and barriers of the application may hang on the lease.

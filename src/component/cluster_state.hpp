@@ -71,7 +71,7 @@ private:
     Task<std::shared_ptr<store::KeyValueStore>> open_store();
     Task<bool> probe(std::shared_ptr<const discovery::Instance> instance);
     Task<> close_pool();
-    Task<> close_server();
+    Task<> close_server(Deadline deadline);
     Loop& loop_at(std::size_t index) const noexcept;
 
     Result<Task<>> dispatch(
