@@ -1,6 +1,5 @@
 #include "cli/diagnostic_endpoint.hpp"
 
-#include <algorithm>
 #include <chrono>
 #include <string>
 #include <utility>
@@ -9,7 +8,6 @@
 
 #include "cli/diagnostic_request.hpp"
 #include "stator/base/sink.hpp"
-#include "stator/runtime/loop.hpp"
 #include "stator/runtime/timer.hpp"
 
 namespace stator::cli {
@@ -73,12 +71,7 @@ Stream<Bytes> answer(std::string worker, Context context, Bytes bytes, PayloadCo
     const auto request = value_or_throw(DiagnosticRequest::decode(std::exchange(bytes, {}), codec));
     const DiagnosticItems items{worker, request, codec};
     Departure departure{context};
-    const auto hold_after = std::min<std::uint64_t>(1, request.items);
     for (auto& sent = departure.items;; ++sent) {
-        if (request.hold > Duration::zero() && sent == hold_after) {
-            co_await yield();  // what was sent so far leaves with the end of this turn
-            hold_the_loop(request.hold);
-        }
         if (request.fail_after && *request.fail_after == sent) {
             throw Error{
                 ErrorCode::internal,
@@ -91,6 +84,8 @@ Stream<Bytes> answer(std::string worker, Context context, Bytes bytes, PayloadCo
             co_yield value_or_throw(items.stopped(sent, to_string(context.reason())));
             co_return;
         }
+        // The second one: its delay lets the first one out.
+        if (sent == 1) hold_the_loop(request.hold);
         co_yield value_or_throw(items.item(sent));
     }
     departure.complete = true;

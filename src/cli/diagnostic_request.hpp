@@ -21,7 +21,7 @@ struct DiagnosticRequest {
     std::optional<std::uint64_t> fail_after;  ///< an error after that many items
     std::optional<std::string> text;          ///< sent back in every item
     bool ignore_stop = false;                 ///< goes on when it is asked to stop
-    Duration hold{};                          ///< "hold_ms": keeps its loop busy for that long
+    Duration hold{};                          ///< "hold_ms": keeps its loop busy, before item 1
 
     /// Strict: errors are invalid_request "diagnostic.request" naming the field, and the decoder's.
     static Result<DiagnosticRequest> decode(const Bytes& bytes, PayloadCodec codec);
