@@ -102,11 +102,12 @@ Result<Json> read_object(ValueReader& reader) {
     while (true) {
         auto key = reader.next_key();
         if (!key) return std::unexpected{std::move(key).error()};
-        if (!*key) return object.take();
+        const auto name = std::move(*key);
+        if (!name) return object.take();
         auto value = read_value<Json>(reader);
         if (!value) return value;
-        if (!object.add(**key, std::move(*value))) {
-            const auto message = fmt::format("the key {} came twice", quoted_text(**key));
+        if (!object.add(*name, std::move(*value))) {
+            const auto message = fmt::format("the key {} came twice", quoted_text(*name));
             return std::unexpected{reader.error("duplicate_key", message)};
         }
     }

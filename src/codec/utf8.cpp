@@ -12,24 +12,33 @@ namespace {
 using Block = std::array<std::uint64_t, 4>;
 constexpr std::uint64_t high_bits = 0x8080808080808080U;
 
+/// What may follow a lead byte: how many bytes in all, and the bounds of the second one. The others
+/// are 80 to bf.
+struct Lead {
+    std::size_t size;  ///< 0: no character starts like this
+    unsigned char low;
+    unsigned char high;
+};
+
+constexpr Lead lead_of(unsigned char byte) noexcept {
+    if (byte < 0xc2 || byte > 0xf4) return {.size = 0, .low = 0, .high = 0};
+    if (byte <= 0xdf) return {.size = 2, .low = 0x80, .high = 0xbf};
+    if (byte == 0xe0) return {.size = 3, .low = 0xa0, .high = 0xbf};  // shorter forms exist below
+    if (byte == 0xed) return {.size = 3, .low = 0x80, .high = 0x9f};  // surrogates above
+    if (byte <= 0xef) return {.size = 3, .low = 0x80, .high = 0xbf};
+    if (byte == 0xf0) return {.size = 4, .low = 0x90, .high = 0xbf};  // shorter forms exist below
+    if (byte == 0xf4) return {.size = 4, .low = 0x80, .high = 0x8f};  // beyond U+10FFFF above
+    return {.size = 4, .low = 0x80, .high = 0xbf};
+}
+
 /// Bytes of the well-formed character at `at`, which is not ASCII; 0 if it is not well-formed.
 std::size_t character_size(const unsigned char* at, std::size_t left) noexcept {
-    const auto lead = at[0];
-    const auto follows = [&](std::size_t i, unsigned low = 0x80, unsigned high = 0xbf) {
-        return i < left && at[i] >= low && at[i] <= high;
-    };
-    if (lead >= 0xc2 && lead <= 0xdf) return follows(1) ? 2 : 0;
-    if (lead >= 0xe0 && lead <= 0xef) {
-        const unsigned low = lead == 0xe0 ? 0xa0 : 0x80;   // shorter forms exist below
-        const unsigned high = lead == 0xed ? 0x9f : 0xbf;  // surrogates above
-        return follows(1, low, high) && follows(2) ? 3 : 0;
+    const auto lead = lead_of(at[0]);
+    if (lead.size == 0 || lead.size > left || at[1] < lead.low || at[1] > lead.high) return 0;
+    for (std::size_t i = 2; i < lead.size; ++i) {
+        if ((at[i] & 0xc0U) != 0x80U) return 0;
     }
-    if (lead >= 0xf0 && lead <= 0xf4) {
-        const unsigned low = lead == 0xf0 ? 0x90 : 0x80;
-        const unsigned high = lead == 0xf4 ? 0x8f : 0xbf;
-        return follows(1, low, high) && follows(2) && follows(3) ? 4 : 0;
-    }
-    return 0;
+    return lead.size;
 }
 
 /// Bytes at the start that are surely ASCII: whole blocks, which compilers turn into vector code.

@@ -86,10 +86,11 @@ struct PayloadValue<std::map<std::string, T>> {
         while (true) {
             auto key = reader.next_key();
             if (!key) return std::unexpected{std::move(key).error()};
-            if (!*key) return values;
+            auto name = std::move(*key);
+            if (!name) return values;
             auto value = PayloadValue<T>::read(reader);
             if (!value) return std::unexpected{std::move(value).error()};
-            if (!values.emplace(std::move(**key), std::move(*value)).second) {
+            if (!values.emplace(std::move(*name), std::move(*value)).second) {
                 return std::unexpected{reader.error("duplicate_key", "a key comes twice")};
             }
         }
