@@ -29,7 +29,7 @@ bool is_filter(std::string_view text) { return !text.empty(); }
 constexpr auto host_text = "a host name or address, or nothing";
 constexpr auto route_text = "a path that starts with /";
 
-void add_process_keys(std::vector<Key>& keys) {
+void add_runtime_keys(std::vector<Key>& keys) {
     const auto cores = "number of cores";
     keys.push_back(
         {"runtime.num_worker_threads",
@@ -55,6 +55,9 @@ void add_process_keys(std::vector<Key>& keys) {
          "",
          "Loops of the secondary pool, which keeps leases, watches and health apart from the load."}
     );
+}
+
+void add_worker_keys(std::vector<Key>& keys) {
     keys.push_back(
         {"worker.graceful_shutdown_timeout",
          "graceful_shutdown_timeout",
@@ -71,6 +74,9 @@ void add_process_keys(std::vector<Key>& keys) {
          "",
          "How long requests are still taken after the records are deleted."}
     );
+}
+
+void add_system_keys(std::vector<Key>& keys) {
     keys.push_back(
         {"system.host",
          "system_host",
@@ -116,7 +122,7 @@ void add_process_keys(std::vector<Key>& keys) {
     );
 }
 
-void add_cluster_keys(std::vector<Key>& keys) {
+void add_discovery_keys(std::vector<Key>& keys) {
     keys.push_back(
         {"discovery.backend",
          "",
@@ -137,6 +143,9 @@ void add_cluster_keys(std::vector<Key>& keys) {
          "$TMPDIR/dynamo_store_kv, TMPDIR being /tmp if unset",
          "Folder of the file backend; all processes that shall meet share it."}
     );
+}
+
+void add_etcd_and_nats_keys(std::vector<Key>& keys) {
     keys.push_back(
         {"etcd.endpoints",
          "",
@@ -169,6 +178,9 @@ void add_cluster_keys(std::vector<Key>& keys) {
          "",
          "The NATS server."}
     );
+}
+
+void add_request_keys(std::vector<Key>& keys) {
     keys.push_back(
         {"request.plane",
          "",
@@ -194,7 +206,7 @@ void add_cluster_keys(std::vector<Key>& keys) {
     );
 }
 
-void add_tcp_keys(std::vector<Key>& keys) {
+void add_tcp_address_keys(std::vector<Key>& keys) {
     keys.push_back(
         {"tcp.host",
          "",
@@ -227,6 +239,9 @@ void add_tcp_keys(std::vector<Key>& keys) {
          "",
          "The port that records publish; 0: the one it listens on."}
     );
+}
+
+void add_tcp_limit_keys(std::vector<Key>& keys) {
     keys.push_back(
         {"tcp.max_message_size",
          "",
@@ -253,7 +268,7 @@ void add_tcp_keys(std::vector<Key>& keys) {
     );
 }
 
-void add_mux_keys(std::vector<Key>& keys) {
+void add_mux_window_keys(std::vector<Key>& keys) {
     keys.push_back(
         {"mux.stream_window",
          "",
@@ -278,6 +293,9 @@ void add_mux_keys(std::vector<Key>& keys) {
          "",
          "What a call gets at most."}
     );
+}
+
+void add_mux_memory_keys(std::vector<Key>& keys) {
     keys.push_back(
         {"mux.connection_window",
          "",
@@ -302,6 +320,9 @@ void add_mux_keys(std::vector<Key>& keys) {
          "",
          "Memory for messages that are larger than their call's window."}
     );
+}
+
+void add_mux_limit_keys(std::vector<Key>& keys) {
     keys.push_back(
         {"mux.max_message_size",
          "",
@@ -326,6 +347,9 @@ void add_mux_keys(std::vector<Key>& keys) {
          "",
          "Calls that one connection serves at a time."}
     );
+}
+
+void add_mux_liveness_keys(std::vector<Key>& keys) {
     keys.push_back(
         {"mux.ping_after",
          "",
@@ -396,10 +420,18 @@ void add_logging_keys(std::vector<Key>& keys) {
 const std::vector<Key>& all_keys() {
     static const auto& keys = *new auto([] {
         std::vector<Key> made;
-        add_process_keys(made);
-        add_cluster_keys(made);
-        add_tcp_keys(made);
-        add_mux_keys(made);
+        add_runtime_keys(made);
+        add_worker_keys(made);
+        add_system_keys(made);
+        add_discovery_keys(made);
+        add_etcd_and_nats_keys(made);
+        add_request_keys(made);
+        add_tcp_address_keys(made);
+        add_tcp_limit_keys(made);
+        add_mux_window_keys(made);
+        add_mux_memory_keys(made);
+        add_mux_limit_keys(made);
+        add_mux_liveness_keys(made);
         add_logging_keys(made);
         return made;
     }());
