@@ -117,9 +117,8 @@ TEST(Error, moved_from_can_still_be_read) {
     Error error{ErrorCode::not_found, "gone"};
     const Error taken{std::move(error)};
     EXPECT_EQ(taken.code(), ErrorCode::not_found);
-    EXPECT_EQ(
-        error.code(), ErrorCode::internal
-    );  // NOLINT(bugprone-use-after-move): that is the test
+    // NOLINTNEXTLINE(bugprone-use-after-move): that is the test
+    EXPECT_EQ(error.code(), ErrorCode::internal);
     EXPECT_STREQ(error.what(), "internal: ");
 }
 
