@@ -1,6 +1,7 @@
 // How often the long tests repeat themselves.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdlib>
 
@@ -26,5 +27,21 @@ inline bool soaking() {
 inline std::size_t iterations(std::size_t full) {
     return soaking() ? full : full / sanitizer_divisor;
 }
+
+/// Ends what needs a switch between threads in every round before a loaded machine makes it long.
+class Budget {
+public:
+    explicit Budget(std::size_t rounds, std::chrono::seconds time = std::chrono::seconds{3})
+        : rounds_{rounds}, until_{std::chrono::steady_clock::now() + time} {}
+    bool allows(std::size_t round) const {
+        if (round >= rounds_) return false;
+        if (soaking() || round % 64 != 0) return true;
+        return std::chrono::steady_clock::now() < until_;
+    }
+
+private:
+    std::size_t rounds_;
+    std::chrono::steady_clock::time_point until_;
+};
 
 }  // namespace stator::test

@@ -22,6 +22,11 @@
 
 namespace stator::test {
 
+/// Lets `count` steps of about a nanosecond pass.
+inline void spin(std::size_t count) noexcept {
+    for (volatile std::size_t i = count; i > 0; i = i - 1) continue;
+}
+
 /// A small random generator (splitmix64); one for each thread.
 class Dice {
 public:
@@ -35,8 +40,8 @@ public:
     std::size_t below(std::size_t bound) noexcept { return (*this)() % bound; }
     /// Lets a little time pass, or rarely a lot.
     void pause() noexcept {
-        if (below(64) == 0) std::this_thread::yield();
-        for (volatile std::size_t i = below(below(4) == 0 ? 400 : 40); i > 0; i = i - 1) continue;
+        if (below(1024) == 0) std::this_thread::yield();
+        spin(below(below(4) == 0 ? 400 : 40));
     }
 
 private:
@@ -74,7 +79,7 @@ enum class End : std::uint8_t { none, granted, refused, cancelled };
 /// whatever wakes it a second time is caught there.
 class Rig {
 public:
-    static constexpr std::size_t batch = 512;
+    static constexpr std::size_t batch = 2048;
 
     explicit Rig(std::string name)
         : name_{std::move(name)},
@@ -100,7 +105,8 @@ public:
     /// cancel(i), check().
     template <class Field>
     void race(std::size_t races) {
-        for (std::size_t done = 0; done < races; done += batch) run_batch<Field>();
+        const Budget budget{races, std::chrono::seconds{20}};
+        for (std::size_t done = 0; budget.allows(done); done += batch) run_batch<Field>();
     }
 
     Dice& dice() { return dice_; }
@@ -108,8 +114,12 @@ public:
     void count(End end) { ++ends_[static_cast<std::size_t>(end)]; }
     std::size_t counted(End end) const { return ends_[static_cast<std::size_t>(end)]; }
     Loop& loop(std::size_t i) { return loops_[i % loops_.size()]; }
-    /// In a contest, just before its wait.
-    void begin(std::size_t i) { seats_[i].begun.store(true, std::memory_order_release); }
+    /// In a contest, just before its wait. The attacker hears of it some 100 ns later, so the
+    /// contest takes about as long to get to what may be hit.
+    void begin(std::size_t i) {
+        seats_[i].begun.store(true, std::memory_order_release);
+        if (mode_ == Mode::aligned) spin(seats_[i].delay);
+    }
     /// In a contest, after each wait.
     void resumed_on(const Loop& loop) const {
         if (Loop::current() != &loop) fail("resumed on a foreign thread");
@@ -135,18 +145,22 @@ public:
 private:
     struct Seat {
         std::atomic<bool> begun{false};
+        std::size_t delay = 0;
         std::coroutine_handle<> task;
     };
     enum class Mode : std::uint8_t {
         free,     ///< everybody goes as they like
-        aligned,  ///< the attack on a contest waits until it is about to wait
+        aligned,  ///< the attack on a contest waits, for a while, until it is about to wait
         armed,    ///< the attacks wait until all contests wait
     };
 
     template <class Field>
     void run_batch() {
         mode_ = static_cast<Mode>(dice_.below(3));
-        for (auto& seat : seats_) seat.begun = false;
+        for (auto& seat : seats_) {
+            seat.begun = false;
+            seat.delay = dice_.below(400);
+        }
         parked_ = 0;
         released_ = false;
         TaskScope scope;
@@ -186,8 +200,8 @@ private:
             gate_.arrive_and_wait();
             if (over_) return;
             for (std::size_t i = 0; i < batch; ++i) {
-                if (mode_ == Mode::aligned) {
-                    await("a contest never began", [&] { return seats_[i].begun.load(); });
+                for (int spins = 0; mode_ == Mode::aligned && spins < 2000; ++spins) {
+                    if (seats_[i].begun.load(std::memory_order_acquire)) break;
                 }
                 dice.pause();
                 act(i, dice);

@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include "stator/runtime/event.hpp"
 #include "stator/runtime/token_wait.hpp"
 #include "tests/runtime/race_rig.hpp"
 
@@ -127,6 +128,51 @@ TEST(TokenRace, a_tree_that_many_threads_grow_cut_and_cancel_stays_whole) {
         for (const auto& gardener : gardeners) gardener.check_cancelled();
     }
     EXPECT_EQ(detail::live_token_nodes(), baseline);
+}
+
+/// A task waits again and again while a partner wakes it, until its token is cancelled: then only
+/// the cancel can end its last wait, wherever in its registration that was.
+Task<> wait_again_and_again(Event* event) {
+    for (;;) {
+        co_await event->wait();
+        event->reset();
+    }
+}
+
+Task<> wake_until_cancelled(Event* event, CancellationToken token) {
+    while (!token.cancelled()) {
+        event->set();
+        co_await yield();
+    }
+}
+
+TEST(TokenRace, a_cancel_finds_a_wait_that_is_just_being_registered) {
+    const auto seed = test::seed();
+    std::printf("STATOR_SEED=%llu\n", static_cast<unsigned long long>(seed));
+    Dice dice{seed};
+    const test::Budget budget{test::iterations(50'000)};
+    LoopPool pool{1, "waiter"};
+    constexpr std::size_t batch = 16;
+    for (std::size_t done = 0; budget.allows(done); done += batch) {
+        std::vector<Event> events(batch);
+        std::vector<CancellationToken> tokens(batch);
+        TaskScope scope;
+        for (std::size_t i = 0; i < batch; ++i) {
+            tokens[i] = CancellationToken::make();
+            scope.spawn_on(pool[0], with_token(tokens[i], wait_again_and_again(&events[i])));
+            scope.spawn_on(pool[0], wake_until_cancelled(&events[i], tokens[i]));
+        }
+        for (const auto& token : tokens) {
+            test::spin(dice.below(2000));
+            token.cancel();
+        }
+        const auto until = std::chrono::steady_clock::now() + test::patience();
+        while (scope.size() != 0) {
+            if (std::chrono::steady_clock::now() > until)
+                give_up("a cancel did not reach what waited", seed);
+            std::this_thread::yield();
+        }
+    }
 }
 
 /// root - middle - lower - leaf, where something waits for the leaf, the root is cancelled, and

@@ -30,14 +30,18 @@ void await(std::uint64_t seed, const char* otherwise, Condition condition) {
 
 TEST(WakeRace, no_wake_up_of_a_loop_that_goes_to_sleep_is_lost) {
     const auto seed = test::seed();
-    const auto rounds = test::iterations(100'000);
+    const test::Budget budget{test::iterations(100'000)};
     LoopPool pool{1, "sleeper"};
     std::atomic<std::size_t> ran{0};
     std::atomic<std::size_t> posted{0};
     auto poster = [&](Dice dice) {
-        for (std::size_t i = 0; i < rounds; ++i) {
-            pool[0].post([&] { ++ran; });
+        for (std::size_t i = 0; budget.allows(i); ++i) {
             ++posted;
+            // This thread hears of it some 100 ns later: the loop must not be asleep by then.
+            pool[0].post([&, delay = dice.below(600)] {
+                ++ran;
+                test::spin(delay);
+            });
             // Nothing else wakes the loop: if this one is lost it sleeps for ever.
             if (i % 4 == 0) await(seed, "a wake-up was lost", [&] { return ran == posted; });
             dice.pause();
@@ -47,35 +51,41 @@ TEST(WakeRace, no_wake_up_of_a_loop_that_goes_to_sleep_is_lost) {
     std::thread other{poster, Dice{dice()}};
     poster(Dice{dice()});
     other.join();
-    await(seed, "a wake-up was lost", [&] { return ran == 2 * rounds; });
+    await(seed, "a wake-up was lost", [&] { return ran == posted; });
 }
 
-Task<> play(Event* mine, Event* other, std::size_t rounds, std::atomic<std::size_t>* played) {
-    for (std::size_t i = 0; i < rounds; ++i) {
-        co_await mine->wait();
-        mine->reset();
-        other->set();
-        ++*played;
+/// One of two that play on until the first says that it is over.
+struct Player {
+    Event turn;
+    std::size_t played = 0;
+};
+
+Task<> play(Player* self, Player* other, test::Budget budget, std::atomic<bool>* over) {
+    while (!*over) {
+        co_await self->turn.wait();
+        self->turn.reset();
+        if (!budget.allows(++self->played)) *over = true;
+        other->turn.set();
     }
 }
 
 TEST(WakeRace, two_loops_wake_each_other) {
     const auto seed = test::seed();
-    const auto rounds = test::iterations(100'000);
+    const test::Budget budget{test::iterations(100'000)};
     LoopPool pool{2, "player"};
-    Event ping;
-    Event pong;
-    std::atomic<std::size_t> played{0};
+    Player left;
+    Player right;
+    std::atomic<bool> over{false};
     TaskScope scope;
-    scope.spawn_on(pool[0], play(&ping, &pong, rounds, &played));
-    scope.spawn_on(pool[1], play(&pong, &ping, rounds, &played));
-    ping.set();
+    scope.spawn_on(pool[0], play(&left, &right, budget, &over));
+    scope.spawn_on(pool[1], play(&right, &left, test::Budget{SIZE_MAX}, &over));
+    left.turn.set();
     await(seed, "a wake-up was lost", [&] { return scope.size() == 0; });
-    EXPECT_EQ(played, 2 * rounds);
+    EXPECT_LE(left.played - right.played, 1U);
 }
 
-Task<> send_all(Channel<std::size_t>* channel, std::size_t items) {
-    for (std::size_t i = 0; i < items; ++i) co_await channel->send(i);
+Task<> send_all(Channel<std::size_t>* channel, test::Budget budget, std::size_t* sent) {
+    for (*sent = 0; budget.allows(*sent); ++*sent) co_await channel->send(*sent);
     channel->close();
 }
 
@@ -90,49 +100,81 @@ TEST(WakeRace, a_channel_between_two_loops_stalls_nobody_at_any_capacity) {
     const auto seed = test::seed();
     LoopPool pool{2, "end"};
     for (const std::size_t capacity : {1, 3, 64}) {
-        const auto items = test::iterations(100'000);
+        const test::Budget budget{test::iterations(100'000)};
         Channel<std::size_t> channel{capacity};
+        std::size_t sent = 0;
         std::atomic<std::size_t> received{0};
         TaskScope scope;
-        scope.spawn_on(pool[0], send_all(&channel, items));
+        scope.spawn_on(pool[0], send_all(&channel, budget, &sent));
         scope.spawn_on(pool[1], receive_all(&channel, &received));
         await(seed, "a channel stands still", [&] { return scope.size() == 0; });
-        EXPECT_EQ(received, items);
+        EXPECT_EQ(received, sent);
     }
 }
 
-Task<> take_turns(Semaphore* semaphore, std::size_t rounds, std::size_t* inside) {
-    for (std::size_t i = 0; i < rounds; ++i) {
+Task<> take_turns(
+    Semaphore* semaphore, test::Budget budget, std::size_t* inside, std::atomic<std::size_t>* turns
+) {
+    for (std::size_t i = 0; budget.allows(i); ++i) {
         const auto permit = co_await semaphore->acquire();
         ++*inside;  // no atomic: one at a time
         if (i % 16 == 0) co_await yield();
+        ++*turns;
     }
 }
 
 TEST(WakeRace, a_semaphore_between_two_loops_stalls_nobody) {
     const auto seed = test::seed();
-    const auto rounds = test::iterations(50'000);
+    const test::Budget budget{test::iterations(50'000)};
     LoopPool pool{2, "turn"};
     Semaphore semaphore{1};
     std::size_t inside = 0;
+    std::atomic<std::size_t> turns{0};
     TaskScope scope;
     for (std::size_t i = 0; i < 4; ++i) {
-        scope.spawn_on(pool[i % 2], take_turns(&semaphore, rounds, &inside));
+        scope.spawn_on(pool[i % 2], take_turns(&semaphore, budget, &inside, &turns));
     }
     await(seed, "a semaphore stands still", [&] { return scope.size() == 0; });
-    EXPECT_EQ(inside, 4 * rounds);
+    EXPECT_EQ(inside, turns);
+}
+
+TEST(WakeRace, an_item_that_comes_while_its_receiver_goes_to_wait_is_seen) {
+    const auto seed = test::seed();
+    const test::Budget budget{test::iterations(100'000)};
+    LoopPool pool{1, "receiver"};
+    Channel<std::size_t> channel{4};
+    std::atomic<std::size_t> received{0};
+    auto receiver = [&](this auto, Dice dice) -> Task<> {
+        while (auto item = co_await channel.receive()) {
+            EXPECT_EQ(*item, received);
+            ++received;
+            test::spin(dice.below(400));
+        }
+    };
+    Dice dice{seed};
+    TaskScope scope;
+    scope.spawn_on(pool[0], receiver(Dice{dice()}));
+    for (std::size_t i = 0; budget.allows(i); ++i) {
+        ASSERT_TRUE(channel.try_send(std::size_t{i}));
+        await(seed, "an item was not seen", [&] { return received > i; });
+        test::spin(dice.below(100));
+    }
+    channel.close();
+    await(seed, "the task never ended", [&] { return scope.size() == 0; });
 }
 
 /// Makes a Thing on a loop, hands it to `wake` on this thread, and destroys it as soon as it is
 /// woken, which may be before `wake` has returned.
 template <class Thing, class Wait, class Wake>
 void woken_destroys(Wait wait, Wake wake, std::size_t rounds = test::iterations(50'000)) {
+    const test::Budget budget{rounds};
     const auto seed = test::seed();
     LoopPool pool{1, "destroyer"};
     std::atomic<Thing*> offered{nullptr};
     std::atomic<std::size_t> destroyed{0};
+    std::atomic<bool> over{false};
     auto body = [&](this auto) -> Task<> {
-        for (std::size_t i = 0; i < rounds; ++i) {
+        while (!over) {
             auto thing = std::make_unique<Thing>();
             offered.store(thing.get(), std::memory_order_release);
             co_await wait(thing.get());
@@ -142,12 +184,13 @@ void woken_destroys(Wait wait, Wake wake, std::size_t rounds = test::iterations(
     };
     TaskScope scope;
     scope.spawn_on(pool[0], body());
-    for (std::size_t i = 0; i < rounds; ++i) {
+    for (std::size_t i = 0; !over; ++i) {
         Thing* thing = nullptr;
         await(seed, "nothing was offered", [&] {
             thing = offered.exchange(nullptr, std::memory_order_acquire);
             return thing != nullptr;
         });
+        if (!budget.allows(i + 1)) over = true;
         wake(*thing);
         await(seed, "nobody was woken", [&] { return destroyed > i; });
     }
