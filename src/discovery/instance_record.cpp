@@ -209,44 +209,54 @@ Result<std::optional<std::pair<std::uint16_t, std::uint16_t>>> read_versions(Val
     };
 }
 
+/// The fields of `x_stator` on the way through it.
+struct MuxDraft {
+    std::optional<std::string> address;
+    std::optional<std::pair<std::uint16_t, std::uint16_t>> versions;
+    MuxAddress mux;
+};
+
+Result<void> read_mux_field(ValueReader& reader, std::string_view name, MuxDraft& draft) {
+    if (name == "mux") {
+        auto text = string_or_skip(reader);
+        if (!text) return std::unexpected<Error>{text.error()};
+        draft.address = std::move(*text);
+    } else if (name == "versions") {
+        const auto range = read_versions(reader);
+        if (!range) return std::unexpected<Error>{range.error()};
+        draft.versions = *range;
+    } else if (name == "tls" || name == "draining") {
+        const auto flag = boolean_or_skip(reader);
+        if (!flag) return std::unexpected<Error>{flag.error()};
+        (name == "tls" ? draft.mux.tls : draft.mux.draining) = flag->value_or(false);
+    } else if (const auto skipped = skip(reader); !skipped) {
+        return not_json(skipped);
+    }
+    return {};
+}
+
 /// Whatever it holds, it never makes the record unusable: then the mux is not offered.
 Result<void> read_mux(ValueReader& reader, Draft& draft) {
     const auto kind = reader.peek();
     if (!kind) return not_json(kind);
     draft.mux.reset();
     if (*kind != ValueKind::map) {
-        if (auto skipped = skip(reader); !skipped) return not_json(skipped);
+        if (const auto skipped = skip(reader); !skipped) return not_json(skipped);
         return {};
     }
-    if (auto begun = reader.begin_map(); !begun) return not_json(begun);
-    std::optional<std::string> address;
-    std::optional<std::pair<std::uint16_t, std::uint16_t>> versions;
-    MuxAddress mux;
+    if (const auto begun = reader.begin_map(); !begun) return not_json(begun);
+    MuxDraft fields;
     for (;;) {
-        auto name = reader.next_key();
+        const auto name = reader.next_key();
         if (!name) return not_json(name);
         if (!*name) break;
-        if (**name == "mux") {
-            auto text = string_or_skip(reader);
-            if (!text) return std::unexpected<Error>{text.error()};
-            address = std::move(*text);
-        } else if (**name == "versions") {
-            auto range = read_versions(reader);
-            if (!range) return std::unexpected<Error>{range.error()};
-            versions = *range;
-        } else if (**name == "tls" || **name == "draining") {
-            const auto flag = boolean_or_skip(reader);
-            if (!flag) return std::unexpected<Error>{flag.error()};
-            (**name == "tls" ? mux.tls : mux.draining) = flag->value_or(false);
-        } else if (auto skipped = skip(reader); !skipped) {
-            return not_json(skipped);
-        }
+        if (auto read = read_mux_field(reader, **name, fields); !read) return read;
     }
-    if (!address || address->empty() || !versions) return {};
-    mux.address = std::move(*address);
-    mux.lowest_version = versions->first;
-    mux.highest_version = versions->second;
-    draft.mux = std::move(mux);
+    if (!fields.address || fields.address->empty() || !fields.versions) return {};
+    fields.mux.address = std::move(*fields.address);
+    fields.mux.lowest_version = fields.versions->first;
+    fields.mux.highest_version = fields.versions->second;
+    draft.mux = std::move(fields.mux);
     return {};
 }
 
@@ -344,46 +354,53 @@ Result<Instance> from_record(std::string_view key, std::string_view record) {
     return instance;
 }
 
+namespace {
+
+void write_text(ValueWriter& out, std::string_view name, std::string_view value) {
+    out.key(name);
+    out.string(value);
+}
+
+void write_mux(ValueWriter& out, const MuxAddress& mux) {
+    out.key("x_stator");
+    out.begin_map(mux.draining ? 4 : 3);
+    write_text(out, "mux", mux.address);
+    out.key("versions");
+    out.begin_array(2);
+    out.unsigned_integer(mux.lowest_version);
+    out.unsigned_integer(mux.highest_version);
+    out.end_array();
+    out.key("tls");
+    out.boolean(mux.tls);
+    if (mux.draining) {
+        out.key("draining");
+        out.boolean(true);
+    }
+    out.end_map();
+}
+
+}  // namespace
+
 Result<std::string> to_record(const Instance& instance) {
     ValueWriter out{PayloadCodec::json, 384};
     const std::size_t optional_fields = (instance.device_type ? 1U : 0U) +
                                         (instance.request_plane_codec ? 1U : 0U) +
                                         (instance.mux ? 1U : 0U);
     out.begin_map(6 + optional_fields);
-    const auto text = [&out](std::string_view name, std::string_view value) {
-        out.key(name);
-        out.string(value);
-    };
-    text("type", "Endpoint");
-    text("component", instance.endpoint.component);
-    text("endpoint", instance.endpoint.endpoint);
-    text("namespace", instance.endpoint.namespace_);
+    write_text(out, "type", "Endpoint");
+    write_text(out, "component", instance.endpoint.component);
+    write_text(out, "endpoint", instance.endpoint.endpoint);
+    write_text(out, "namespace", instance.endpoint.namespace_);
     out.key("instance_id");
     out.unsigned_integer(instance.id.value());
     out.key("transport");
     out.begin_map(1);
-    text(to_string(instance.transport.kind), instance.transport.address);
+    write_text(out, to_string(instance.transport.kind), instance.transport.address);
     out.end_map();
-    if (instance.device_type) text("device_type", to_string(*instance.device_type));
+    if (instance.device_type) write_text(out, "device_type", to_string(*instance.device_type));
     if (instance.request_plane_codec)
-        text("request_plane_codec", to_string(*instance.request_plane_codec));
-    if (instance.mux) {
-        out.key("x_stator");
-        out.begin_map(instance.mux->draining ? 4 : 3);
-        text("mux", instance.mux->address);
-        out.key("versions");
-        out.begin_array(2);
-        out.unsigned_integer(instance.mux->lowest_version);
-        out.unsigned_integer(instance.mux->highest_version);
-        out.end_array();
-        out.key("tls");
-        out.boolean(instance.mux->tls);
-        if (instance.mux->draining) {
-            out.key("draining");
-            out.boolean(true);
-        }
-        out.end_map();
-    }
+        write_text(out, "request_plane_codec", to_string(*instance.request_plane_codec));
+    if (instance.mux) write_mux(out, *instance.mux);
     out.end_map();
     const auto bytes = out.finish();
     if (!bytes) return std::unexpected<Error>{bytes.error()};
@@ -391,19 +408,15 @@ Result<std::string> to_record(const Instance& instance) {
 }
 
 void write_listing(ValueWriter& out, const Instance& instance) {
-    const auto text = [&out](std::string_view name, std::string_view value) {
-        out.key(name);
-        out.string(value);
-    };
-    text("namespace", instance.endpoint.namespace_);
-    text("component", instance.endpoint.component);
-    text("endpoint", instance.endpoint.endpoint);
-    text("instance_id", instance.id.to_string());
-    text("state", instance.draining() ? "draining" : "ready");
+    write_text(out, "namespace", instance.endpoint.namespace_);
+    write_text(out, "component", instance.endpoint.component);
+    write_text(out, "endpoint", instance.endpoint.endpoint);
+    write_text(out, "instance_id", instance.id.to_string());
+    write_text(out, "state", instance.draining() ? "draining" : "ready");
     out.key("transports");
     out.begin_map(instance.mux ? 2 : 1);
-    text(to_string(instance.transport.kind), instance.transport.address);
-    if (instance.mux) text("mux", instance.mux->address);
+    write_text(out, to_string(instance.transport.kind), instance.transport.address);
+    if (instance.mux) write_text(out, "mux", instance.mux->address);
     out.end_map();
 }
 

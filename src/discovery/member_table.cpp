@@ -231,15 +231,19 @@ std::vector<std::shared_ptr<const Instance>> MemberTable::take_probes(TimePoint 
 }
 
 std::shared_ptr<const InstanceSet> MemberTable::build() {
+    // Ids beside the pointers: sorting thousands of rows must not chase each of them.
+    std::vector<std::pair<InstanceId, const Row*>> order;
+    order.reserve(rows_.size());
+    for (const auto& row : std::views::values(rows_)) order.emplace_back(row.instance->id, &row);
+    std::ranges::sort(order, {}, &std::pair<InstanceId, const Row*>::first);
     auto set = std::make_shared<InstanceSet>();
     set->version = ++version_;
-    set->members.reserve(rows_.size());
-    set->routable.reserve(rows_.size());
-    for (const auto& row : std::views::values(rows_))
-        set->members.push_back(Member{row.instance, standing(row)});
-    std::ranges::sort(set->members, {}, [](const Member& member) { return member.instance->id; });
-    for (const auto& member : set->members) {
-        if (is_routable(member.standing)) set->routable.push_back(member.instance);
+    set->members.reserve(order.size());
+    set->routable.reserve(order.size());
+    for (const auto& [id, row] : order) {
+        const auto now_standing = standing(*row);
+        set->members.push_back(Member{row->instance, now_standing});
+        if (is_routable(now_standing)) set->routable.push_back(row->instance);
     }
     changed_ = false;
     return set;
