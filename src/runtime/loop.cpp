@@ -18,6 +18,15 @@ namespace {
 constexpr int rounds_per_turn = 8;
 constexpr std::size_t resumptions_per_turn = 4096;
 
+// Frames of tasks that have waited for long are not in the cache: asked for a few resumptions early.
+constexpr std::size_t frames_ahead = 3;
+
+void prefetch(std::coroutine_handle<> task) noexcept {
+    constexpr std::size_t line = 64;
+    const auto* frame = static_cast<const std::byte*>(task.address());
+    for (std::size_t i = 0; i < 4; ++i) __builtin_prefetch(frame + i * line, 1);
+}
+
 }  // namespace
 
 namespace detail {
@@ -189,7 +198,10 @@ void Loop::run_ready() {
         load_.store(ready_.size(), std::memory_order_relaxed);
         batch_.swap(ready_);
         resumed += batch_.size();
-        for (auto task : batch_) task.resume();
+        for (std::size_t i = 0; i < batch_.size(); ++i) {
+            if (i + frames_ahead < batch_.size()) prefetch(batch_[i + frames_ahead]);
+            batch_[i].resume();
+        }
         batch_.clear();
     }
     load_.store(ready_.size(), std::memory_order_relaxed);

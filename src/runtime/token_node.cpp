@@ -43,7 +43,9 @@ private:
 };
 
 /// One `cancel` on its way down the tree. Nodes wait in `pending_` by their own links, with a
-/// memory reference each, so that a wide or deep tree needs neither allocation nor stack.
+/// memory reference each, so that a wide or deep tree needs neither allocation nor stack. Children
+/// are taken a few at a time: their hooks fire while they are still in the cache, and nobody waits
+/// for the lock of a wide node until all are done.
 class TokenNode::Cancellation {
 public:
     explicit Cancellation(CancelReason cause) noexcept : cause_{cause} {}
@@ -53,34 +55,44 @@ public:
         node.hooks_.for_each([&](CancelHook& hook) { take_hook(node, hook); });
     }
 
-    /// With `node.lock_` held: detaches and cancels its children.
-    void take_children(TokenNode& node) noexcept {
-        std::uint32_t detached = 0;
-        node.children_.for_each([&](TokenNode& child) {
-            detach(child);
-            ++detached;
-        });
-        // Never the last references: the caller holds a handle or one of its own.
-        if (detached > 0) node.references_.fetch_sub(detached, std::memory_order_acq_rel);
-    }
-
-    void run() noexcept {
+    /// Cancels what is below `top`, which the caller keeps alive.
+    void run(TokenNode& top) noexcept {
+        take_children(top);
         while (!pending_.empty()) {
             TokenNode& node = pending_.pop_front();
-            node.lock_.lock();
             take_children(node);
-            node.lock_.unlock();
             node.release_memory();
-        }
-        // Only now may hooks fire: they wake operations, and no lock is held.
-        while (!local_.empty()) {
-            CancelHook& hook = local_.pop_front();
-            hook.fire(hook);
         }
         for (auto& [loop, hop] : hops_) loop->post(std::move(hop));
     }
 
 private:
+    static constexpr std::uint32_t at_a_time = 64;
+
+    void take_children(TokenNode& node) noexcept {
+        for (bool more = true; more;) {
+            node.lock_.lock();
+            more = take_some_children(node);
+            node.lock_.unlock();
+            // Only now may hooks fire: they wake operations, and no lock is held.
+            while (!local_.empty()) {
+                CancelHook& hook = local_.pop_front();
+                hook.fire(hook);
+            }
+        }
+    }
+
+    /// With `node.lock_` held: detaches and cancels some of its children; whether any are left.
+    bool take_some_children(TokenNode& node) noexcept {
+        std::uint32_t detached = 0;
+        for (; detached < at_a_time && !node.children_.empty(); ++detached) {
+            detach(node.children_.front());
+        }
+        // Never the last references: the caller holds one of its own.
+        if (detached > 0) node.references_.fetch_sub(detached, std::memory_order_acq_rel);
+        return !node.children_.empty();
+    }
+
     void detach(TokenNode& child) noexcept {
         const std::lock_guard guard{child.lock_};
         Children::remove(child);
@@ -148,13 +160,15 @@ void TokenNode::release_memory() noexcept {
 
 void TokenNode::cancel(CancelReason reason) noexcept {
     Cancellation cancellation{reason};
-    lock_.lock();
-    if (this->reason() != CancelReason::none) return lock_.unlock();
-    set_state(reason, reason);
-    cancellation.take_hooks(*this);
-    cancellation.take_children(*this);
-    lock_.unlock();
-    cancellation.run();
+    {
+        const std::lock_guard guard{lock_};
+        if (this->reason() != CancelReason::none) return;
+        set_state(reason, reason);
+        cancellation.take_hooks(*this);
+        retain_memory();
+    }
+    cancellation.run(*this);
+    release_memory();
 }
 
 /// Locks this node and, first, its parent if it has one (invariant 2). Returns the parent, with a

@@ -18,6 +18,7 @@ public:
     bool await_suspend(std::coroutine_handle<Promise> task) noexcept {
         task_ = task;
         env_ = task.promise().env;
+        home_ = env_->loop;
         if (!target_.arm(*this)) return false;
         if (env_->token == target_ || env_->token.arm(own_)) return true;
         cancelled_ = !target_.cancelled();
@@ -35,7 +36,7 @@ private:
         Wait& wait;
     };
     void wake() noexcept {
-        if (!woken_) env_->loop->wake_local(task_);
+        if (!woken_) home_->wake_local(task_);
         woken_ = true;
     }
     // `cancelled_` is set only while the target is not cancelled: waiting for a token that is above
@@ -47,12 +48,14 @@ private:
         wait.wake();
     }
 
-    CancellationToken target_;
-    Own own_;
+    // What waking touches comes first, beside the hook.
     std::coroutine_handle<> task_;
-    const Env* env_ = nullptr;
+    Loop* home_ = nullptr;
     bool woken_ = false;
     bool cancelled_ = false;
+    const Env* env_ = nullptr;
+    CancellationToken target_;
+    Own own_;
 };
 
 inline CancellationToken::Wait CancellationToken::wait() const noexcept { return Wait{*this}; }
