@@ -211,7 +211,8 @@ Task<> FileStore::Impl::scan(FileBucket* bucket) {
     } else if (needed) {
         sink().count("store_scan_failures_total", 1);
     }
-    const auto period = bucket->polls || !folder ? options.poll_period : options.sweep_period;
+    const bool soon = bucket->polls || (needed && !folder);
+    const auto period = soon ? options.poll_period : options.sweep_period;
     bucket->next_scan = std::min(bucket->next_scan, Clock::current().now() + period);
 }
 
