@@ -28,12 +28,20 @@ constexpr Duration output_grace = 1s;  // for what is not read once the calls we
 
 /// One run of `stator call`, shared by its callers. Lives in the frame of `make_calls`.
 struct CallRun {
-    CallRun(const CallArguments& arguments_, Bytes request_, Client client, Runtime runtime)
-        : arguments{arguments_},
+    CallRun(
+        const CallArguments& arguments_,
+        Bytes request_,
+        Client client,
+        Runtime runtime,
+        CancellationToken token_
+    )
+        : token{std::move(token_)},
+          arguments{arguments_},
           request{std::move(request_)},
           core{std::move(client), arguments.mode},
-          lines{runtime.blocking(), STDOUT_FILENO} {}
+          lines{runtime.blocking(), STDOUT_FILENO, token} {}
 
+    const CancellationToken token;  // of all callers
     const CallArguments& arguments;
     const Bytes request;
     const RouteCore core;
@@ -89,7 +97,7 @@ Task<CallTally> make_calls(CallRun* run, Runtime runtime) {
     std::vector<CallTally> tallies(callers);
     TaskScope writing;
     writing.spawn(run->lines.run());
-    TaskScope calling{co_await current_token()};
+    TaskScope calling{run->token};
     const auto primary = runtime.primary();
     const auto here = Loop::current()->index();
     for (std::size_t i = 0; i < callers; ++i) {
@@ -104,7 +112,9 @@ Task<CallTally> make_calls(CallRun* run, Runtime runtime) {
     co_await shielded(writing.join());
     CallTally all;
     for (const auto& tally : tallies) all.merge(tally);
-    if (!flushed && !all.first_failure()) throw flushed.error();
+    const auto& first = all.first_failure();
+    // Those that were cancelled because of it do not know why.
+    if (!flushed && (!first || first->code() == ErrorCode::cancelled)) throw flushed.error();
     co_return all;
 }
 
@@ -129,7 +139,8 @@ Task<std::optional<Failure>> call_in(
             fmt::format("looking {} for an instance to call", where(cluster.config()));
         co_return Failure::of(found.error().with_context(context));
     }
-    CallRun run{arguments, std::move(request), client, cluster.runtime()};
+    const auto token = (co_await current_token()).child_token();
+    CallRun run{arguments, std::move(request), client, cluster.runtime(), token};
     run.first_deadline = first_deadline;
     run.limits.max_size = cluster.config().mux.max_message_size;
     const auto tally = co_await make_calls(&run, cluster.runtime());

@@ -28,16 +28,26 @@ Task<> wait_for(Event* event) { co_await event->wait(); }
 
 }  // namespace
 
-LineWriter::LineWriter(BlockingPool& pool, int fd) : pool_{pool}, fd_{fd} { room_.set(); }
+LineWriter::LineWriter(BlockingPool& pool, int fd, CancellationToken producers)
+    : pool_{pool}, fd_{fd}, producers_{std::move(producers)} {
+    room_.set();
+}
+
+std::optional<Error> LineWriter::failure() const {
+    if (!failed_) return std::nullopt;
+    return output_error();
+}
 
 Error LineWriter::output_error() const {
     const std::lock_guard guard{lock_};
+    const bool unread = error_number_ == 0;
+    // A reader that has left has asked for the end, as Ctrl-C does.
     return Error{
-        ErrorCode::cancelled,
+        unread || error_number_ == EPIPE ? ErrorCode::cancelled : ErrorCode::internal,
         "cli.output",
         fmt::format(
-            "standard output takes no more: {}",
-            error_number_ == 0 ? "it was not read in time" : reason_of(error_number_)
+            "cannot write to standard output: {}",
+            unread ? "it was not read in time" : reason_of(error_number_)
         )
     };
 }
@@ -99,6 +109,7 @@ Task<> LineWriter::run() {
         wrote(co_await offload(pool_, [self, text = std::move(batch)] { return self->write(text); })
         );
     }
+    if (failed_) producers_.cancel();
     done_.set();
 }
 

@@ -3,9 +3,11 @@
 
 #include <atomic>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "stator/base/deadline.hpp"
+#include "stator/runtime/cancellation_token.hpp"
 #include "stator/runtime/event.hpp"
 #include "stator/runtime/offload.hpp"
 #include "stator/runtime/task.hpp"
@@ -19,17 +21,22 @@ namespace stator::cli {
 /// Owned by a command, which runs `run` in a scope and ends it with `finish`. Thread-safe.
 class LineWriter {
 public:
-    LineWriter(BlockingPool& pool, int fd);
+    /// `producers` is cancelled once nothing can be written any more, so that who has nothing to
+    /// put at the moment ends, too.
+    LineWriter(BlockingPool& pool, int fd, CancellationToken producers);
     LineWriter(const LineWriter&) = delete;
     LineWriter& operator=(const LineWriter&) = delete;
 
-    /// Adds `line` and a line's end. Errors: `cancelled`, detail "cli.output", once the other side
-    /// reads no more, or the device is full. Cancel safety: throws `cancelled`; the line was taken.
+    /// Adds `line` and a line's end. Errors, detail "cli.output": `cancelled` once the other side
+    /// reads no more, `internal` when writing fails. Cancel safety: throws `cancelled`; the line
+    /// was taken.
     Task<> put(std::string line);
 
     /// Writes until `finish`. Runs beside the tasks that put. Not to be cancelled: `finish` ends
     /// it.
     Task<> run();
+    /// What `put` throws, once it would throw.
+    std::optional<Error> failure() const;
     /// No more lines come: waits until all are written. What is not at `deadline` is dropped.
     /// Throws as `put` does when something could not be written. Cancel safety: not interrupted.
     Task<> finish(Deadline deadline);
@@ -43,6 +50,7 @@ private:
 
     BlockingPool& pool_;
     const int fd_;
+    const CancellationToken producers_;
     mutable std::mutex lock_;  // guards what follows, up to `data_`
     std::string pending_;
     bool closed_ = false;

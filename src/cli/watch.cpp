@@ -16,10 +16,12 @@ Task<> show_events(DistributedRuntime cluster, std::string prefix, LineWriter* l
 }
 
 Task<std::optional<Failure>> watch_in(DistributedRuntime cluster, std::string prefix) {
-    LineWriter lines{cluster.runtime().blocking(), STDOUT_FILENO};
+    const auto token = (co_await current_token()).child_token();
+    LineWriter lines{cluster.runtime().blocking(), STDOUT_FILENO, token};
     TaskScope writing;
     writing.spawn(lines.run());
-    const auto ended = co_await as_result(show_events(cluster, std::move(prefix), &lines));
+    const auto ended =
+        co_await as_result(with_token(token, show_events(cluster, std::move(prefix), &lines)));
     const auto flushed = co_await as_result(lines.finish(Deadline::in(std::chrono::seconds{1})));
     co_await shielded(writing.join());
     if (!flushed) co_return Failure::of(flushed.error());

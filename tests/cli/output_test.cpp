@@ -19,6 +19,7 @@
 #include "cli/table.hpp"
 #include "stator/runtime/runtime.hpp"
 #include "stator/runtime/task_scope.hpp"
+#include "stator/runtime/token_wait.hpp"
 
 namespace stator::cli {
 namespace {
@@ -147,7 +148,7 @@ TEST_F(LineWriterTest, WritesEveryLineWholeAndInOrder) {
             text += more;
         }
     }};
-    LineWriter lines{runtime_.blocking(), pipe_.writer()};
+    LineWriter lines{runtime_.blocking(), pipe_.writer(), {}};
     const auto failure = runtime_.block_on(put_lines(&lines, 20'000, 50, Deadline::never()));
     EXPECT_FALSE(failure);
     pipe_.close_writer();
@@ -162,7 +163,7 @@ TEST_F(LineWriterTest, WritesEveryLineWholeAndInOrder) {
 
 TEST_F(LineWriterTest, FailsOnceNobodyReads) {
     pipe_.close_reader();
-    LineWriter lines{runtime_.blocking(), pipe_.writer()};
+    LineWriter lines{runtime_.blocking(), pipe_.writer(), {}};
     const auto failure = runtime_.block_on(put_lines(&lines, 1'000'000, 1000, Deadline::never()));
     ASSERT_TRUE(failure);
     EXPECT_EQ(failure->code(), ErrorCode::cancelled);
@@ -170,8 +171,35 @@ TEST_F(LineWriterTest, FailsOnceNobodyReads) {
     EXPECT_NE(failure->message().find("Broken pipe"), std::string::npos) << failure->message();
 }
 
+TEST_F(LineWriterTest, CancelsWhoHasNothingToPut) {
+    pipe_.close_reader();
+    const auto producers = CancellationToken::make();
+    LineWriter lines{runtime_.blocking(), pipe_.writer(), producers};
+    const auto put_one = [](LineWriter* to, CancellationToken token) -> Task<> {
+        TaskScope writing;
+        writing.spawn(to->run());
+        co_await to->put("the only one");
+        co_await token.wait();
+        (void)co_await as_result(to->finish(Deadline::never()));
+        co_await writing.join();
+    };
+    runtime_.block_on(put_one(&lines, producers));
+    EXPECT_EQ(lines.failure().value().code(), ErrorCode::cancelled);
+}
+
+TEST_F(LineWriterTest, SaysWhyItCannotWrite) {
+    const int full = ::open("/dev/full", O_WRONLY | O_CLOEXEC);
+    ASSERT_GE(full, 0);
+    LineWriter lines{runtime_.blocking(), full, {}};
+    const auto failure = runtime_.block_on(put_lines(&lines, 1, 10, Deadline::never()));
+    ASSERT_TRUE(failure);
+    EXPECT_EQ(failure->code(), ErrorCode::internal);
+    EXPECT_NE(failure->message().find("No space left"), std::string::npos) << failure->message();
+    ::close(full);
+}
+
 TEST_F(LineWriterTest, GivesUpOnAReaderThatDoesNotRead) {
-    LineWriter lines{runtime_.blocking(), pipe_.writer()};
+    LineWriter lines{runtime_.blocking(), pipe_.writer(), {}};
     // More than the pipe holds, less than what makes `put` wait.
     const auto failure = runtime_.block_on(put_lines(&lines, 200, 1000, Deadline::in(100ms)));
     ASSERT_TRUE(failure);
@@ -179,7 +207,7 @@ TEST_F(LineWriterTest, GivesUpOnAReaderThatDoesNotRead) {
 }
 
 TEST_F(LineWriterTest, MakesPutWaitForASlowReader) {
-    LineWriter lines{runtime_.blocking(), pipe_.writer()};
+    LineWriter lines{runtime_.blocking(), pipe_.writer(), {}};
     std::atomic<int> taken{0};
     const auto put_many = [](LineWriter* to, std::atomic<int>* count) -> Task<> {
         TaskScope writing;
