@@ -23,6 +23,9 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr auto flush_limit = 200ms;
+// timeout(1) signals its child and then the whole group, a terminal the group of a wrapper that
+// passes its own signal on: what comes twice at once is asked once.
+constexpr auto one_request = 100ms;
 
 std::string joined(const std::vector<std::string>& parts) {
     constexpr std::size_t shown = 8;
@@ -66,6 +69,7 @@ struct Worker::State {
     std::optional<Error> bad_settings;
     std::optional<Runtime> runtime;
     bool asked_to_end = false;
+    TimePoint asked_at{};
 
     void start(const settings::Settings& settings);
     /// Handles signals until somebody calls `notify_done`.
@@ -94,7 +98,12 @@ void Worker::State::handle(int signal) {
         std::cerr.flush();
         return;
     }
-    if (std::exchange(asked_to_end, true)) give_up("a second signal");
+    const auto now = Clock::steady().now();
+    if (std::exchange(asked_to_end, true)) {
+        if (now - asked_at < one_request) return;
+        give_up("a second signal");
+    }
+    asked_at = now;
     const auto seconds = std::chrono::duration<double>(runtime->graceful_timeout()).count();
     say(Severity::info,
         fmt::format("{}: ending within {:g} s", signal == SIGINT ? "SIGINT" : "SIGTERM", seconds));
