@@ -115,7 +115,7 @@ class BadInput(TestCase):
             ("DYN_RUNTIME_NUM_WORKER_THREADS", "0", "DYN_RUNTIME_NUM_WORKER_THREADS"),
             ("DYN_RUNTIME_NUM_WORKER_THREADS", "many", "many"),
             ("DYN_DISCOVERY_BACKEND", "carrier-pigeon", "carrier-pigeon"),
-            ("DYN_LOG", "loud", "loud"),
+            ("DYN_LOG", "info,stator=loud", "loud"),
             ("DYN_TCP_RPC_PORT", "65536", "DYN_TCP_RPC_PORT"),
         ]
         for name, value, says in table:

@@ -4,7 +4,7 @@ import signal
 import time
 import unittest
 
-from harness import PATIENCE, TestCase, summary_of
+from harness import TestCase, summary_of
 
 GRACE = "DYN_WORKER_GRACEFUL_SHUTDOWN_TIMEOUT"
 ENDLESS = {"items": 1_000_000_000, "delay_ms": 20}
@@ -85,8 +85,9 @@ class Shutdown(TestCase):
     def test_who_holds_its_loop_ends_the_process(self):
         cluster = self.cluster()
         worker = cluster.serve(**{GRACE: "2"})
-        call = cluster.start_call({"items": 5, "hold_ms": 30_000})
+        call = cluster.start_call({"items": 5, "delay_ms": 50, "hold_ms": 30_000})
         call.stdout.wait_for('"i":0')
+        time.sleep(0.2)  # into the hold; before it, the worker would end politely and this test fail
         asked = worker.terminate()
         self.assertEqual(worker.wait(), 143, worker.stderr.text())
         took = time.monotonic() - asked
@@ -103,15 +104,40 @@ class Shutdown(TestCase):
                 call = cluster.start_call(ENDLESS)
                 call.stdout.wait_for('"i":0')
                 worker.terminate()
-                # It has taken the first one in: the record is gone.
-                end = time.monotonic() + PATIENCE
-                while cluster.ls() and time.monotonic() < end:
-                    pass
+                worker.stderr.wait_for("SIGTERM: ending within")
+                time.sleep(0.2)  # what follows within 100 ms counts as the same signal
                 again = worker.send(second)
                 self.assertEqual(worker.wait(), 143)
                 self.assertLess(time.monotonic() - again, 1.5)
                 self.assertIn("demo.backend.generate request", self.last_line(worker))
                 self.assert_ended(call, 1, "disconnected")
+
+    def test_a_signal_that_comes_twice_at_once_is_one(self):
+        # As timeout(1) sends it: to the process, then to its group.
+        cluster = self.cluster()
+        worker = cluster.serve()
+        call = cluster.start_call({"items": 5, "delay_ms": 150})
+        call.stdout.wait_for('"i":0')
+        worker.terminate()
+        worker.terminate()
+        self.assertEqual(worker.wait(), 0, worker.stderr.text())
+        self.assertEqual(call.wait(), 0)
+        self.assertEqual(len(call.items()), 5)
+
+    def test_who_reads_slowly_gets_everything(self):
+        # The handler is done, its last items wait for a caller that does not read: they are not cut off.
+        cluster = self.cluster()
+        worker = cluster.serve()
+        call = cluster.start_call({"items": 8, "size": 200_000}, read_stdout=False)
+        time.sleep(0.5)  # until nothing moves any more
+        worker.terminate()
+        worker.stderr.wait_for("SIGTERM: ending within")
+        time.sleep(0.3)
+        lines = call.process.stdout.read().splitlines()
+        call.process.stdout.close()
+        self.assertEqual([len(line) for line in lines], [200_000] * 8)
+        self.assertEqual(call.wait(), 0, call.stderr.text())
+        self.assertEqual(worker.wait(), 0, worker.stderr.text())
 
     def test_an_idle_worker_leaves_at_once(self):
         for number in (signal.SIGINT, signal.SIGTERM):
