@@ -470,8 +470,9 @@ TEST_F(FileStoreTest, SurvivesItsRootBeingMovedAway) {
 
 // --- files of others
 
-/// Returns once every event about what was done so far has been handled: events keep their order.
-Task<> settled(Watcher* seen, fs::path marker) {
+/// Returns once the store has looked at all that was done so far: its scan comes first, and events
+/// keep their order.
+Task<> settled(Watch* seen, fs::path marker) {
     publish(marker, "1");
     EXPECT_EQ(co_await next_description(seen), "+v1/test/marker");
     fs::remove(marker);
@@ -482,6 +483,8 @@ Task<> same_inode_again(Store client, fs::path file) {
     publish(file, "first");
     auto seen = co_await client->watch("v1/test/");
     EXPECT_EQ(co_await next_description(&seen), "=1");
+    const auto marker = file.parent_path() / "marker";
+    co_await settled(&seen, marker);
     for (const std::string value : {"second", "second", "third"}) {
         fs::remove(file);  // most file systems give the next file the same inode number
         publish(file, value);
@@ -489,7 +492,7 @@ Task<> same_inode_again(Store client, fs::path file) {
         const auto event = co_await next_event(&seen);
         EXPECT_EQ(test::describe(event), "+v1/test/a");
         EXPECT_EQ(event.entry.value, value);
-        co_await settled(&seen, file.parent_path() / "marker");
+        co_await settled(&seen, marker);
     }
 }
 
