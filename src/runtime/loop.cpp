@@ -18,7 +18,8 @@ namespace {
 constexpr int rounds_per_turn = 8;
 constexpr std::size_t resumptions_per_turn = 4096;
 
-// Frames of tasks that have waited for long are not in the cache: asked for a few resumptions early.
+// Frames of tasks that have waited for long are not in the cache: asked for a few resumptions
+// early.
 constexpr std::size_t frames_ahead = 3;
 
 void prefetch(std::coroutine_handle<> task) noexcept {
