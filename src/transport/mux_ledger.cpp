@@ -72,7 +72,9 @@ void Ledger::forget(StreamBook& book) noexcept {
 std::uint32_t Ledger::stream_due(const StreamBook& book) const noexcept {
     const std::int64_t target = stream_target();
     auto room = target - book.balance - static_cast<std::int64_t>(book.held);
-    if (room < target / 2) room = 0;
+    // Small steps, so that a producer that waits for its consumer sends no bursts into the others'
+    // way; not so small that the frames count.
+    if (room < std::clamp(target / 8, worth_a_frame, std::max(target / 2, worth_a_frame))) room = 0;
     if (book.announced > 0) {
         const auto missing = static_cast<std::int64_t>(book.announced - book.assembled);
         room = std::max(room, missing - book.balance);

@@ -27,16 +27,16 @@ MuxConfig small_windows() {
     return config;
 }
 
-TEST(MuxLedger, GivesBackWhenHalfIsMissing) {
+TEST(MuxLedger, GivesBackInStepsWorthAFrame) {
     Ledger ledger{small_windows()};
     EXPECT_EQ(ledger.stream_target(), 64U << 10U);
     StreamBook book{.balance = 64 << 10};
-    ledger.charge(book, 30'000, false);
-    ledger.taken(book, 30'000);
+    ledger.charge(book, 8'000, false);
+    ledger.taken(book, 8'000);
     EXPECT_EQ(ledger.stream_due(book), 0U);
-    ledger.charge(book, 3'000, false);
+    ledger.charge(book, 25'000, false);
     EXPECT_EQ(ledger.stream_due(book), 0U);
-    ledger.taken(book, 3'000);
+    ledger.taken(book, 25'000);
     EXPECT_EQ(ledger.stream_due(book), 33'000U);
     Ledger::give(book, 33'000);
     EXPECT_EQ(book.balance, 64 << 10);
