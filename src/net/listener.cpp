@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <utility>
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ip/udp.hpp>
@@ -12,6 +13,7 @@
 
 #include "net/endpoints.hpp"
 #include "stator/base/backoff.hpp"
+#include "stator/base/report_limit.hpp"
 #include "stator/base/sink.hpp"
 #include "stator/runtime/asio.hpp"
 #include "stator/runtime/timer.hpp"
@@ -31,6 +33,9 @@ bool is_shortage(int code) noexcept {
     return code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM;
 }
 
+/// What became of the newest connection while there are no descriptors.
+enum class Refusal : std::uint8_t { refused, nobody, no_reserve };
+
 int open_reserve() noexcept { return ::open("/dev/null", O_RDONLY | O_CLOEXEC); }
 
 }  // namespace
@@ -43,27 +48,56 @@ struct Listener::State {
 
     /// Out of descriptors: gives up the reserve for a moment, takes the newest connection and
     /// closes it, so that the peer learns it at once instead of waiting in the backlog.
-    void refuse_one() noexcept {
-        if (reserve < 0) return;
+    Refusal refuse_one() noexcept {
+        if (reserve < 0) reserve = open_reserve();
+        if (reserve < 0) return Refusal::no_reserve;
         ::close(reserve);
         const int refused =
             ::accept4(acceptor.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        const bool nobody = refused < 0 && errno == EAGAIN;
         if (refused >= 0) ::close(refused);
         reserve = open_reserve();
+        if (refused >= 0) return Refusal::refused;
+        return nobody ? Refusal::nobody : Refusal::no_reserve;
+    }
+
+    /// False once the listener is closed. Cancel safety: throws `cancelled`.
+    Task<bool> somebody_waits() {
+        const auto waited = co_await acceptor.async_wait(tcp::acceptor::wait_read, use_task);
+        if (waited == asio::error::operation_aborted && acceptor.is_open())
+            throw Error{ErrorCode::cancelled, "cancelled while waiting for a connection"};
+        co_return !waited;
+    }
+
+    /// Waits until accepting may be worth another try. False once the listener is closed.
+    Task<bool> shortage_over(int code) {
+        switch (refuse_one()) {
+            case Refusal::refused:
+                report_shortage(code);
+                co_await yield();
+                co_return true;
+            case Refusal::nobody:
+                co_return co_await somebody_waits();
+            case Refusal::no_reserve:
+                report_shortage(code);
+                co_await sleep_for(backoff.next());
+                co_return true;
+        }
+        std::unreachable();
     }
 
     void report_shortage(int code) {
         sink().count("net_accept_shortage_total", 1);
-        const auto now = Clock::current().now();
-        if (now < quiet_until) return;
-        quiet_until = now + 10s;
+        const auto held_back = shortages.admit(Clock::current().now());
+        if (!held_back) return;
         sink().report(
             Severity::warn,
             "stator::net",
             fmt::format(
-                "{}: cannot accept: {}; new connections are refused until descriptors are free",
+                "{}: cannot accept: {}; new connections are refused until descriptors are free{}",
                 address.to_string(),
-                ErrorCodeOf{code, boost::system::system_category()}.message()
+                ErrorCodeOf{code, boost::system::system_category()}.message(),
+                and_unreported(*held_back)
             )
         );
     }
@@ -71,7 +105,7 @@ struct Listener::State {
     tcp::acceptor acceptor;
     Address address;
     int reserve = open_reserve();
-    TimePoint quiet_until{};
+    ReportLimit shortages{10s};
     Backoff backoff{BackoffPolicy{.initial = 5ms, .max = 1s}};
 };
 
@@ -124,19 +158,12 @@ Task<std::optional<Accepted>> Listener::accept() {
         }
         const int code = errno;
         if (is_shortage(code)) {
-            state_->report_shortage(code);
-            state_->refuse_one();
-            co_await sleep_for(state_->backoff.next());
+            if (!co_await state_->shortage_over(code)) co_return std::nullopt;
             continue;
         }
         // Everything else concerns one connection that is gone already (ECONNABORTED, EPROTO, ...).
         if (code != EAGAIN && code != EWOULDBLOCK) continue;
-        const auto waited =
-            co_await state_->acceptor.async_wait(tcp::acceptor::wait_read, use_task);
-        if (waited == asio::error::operation_aborted && state_->acceptor.is_open()) {
-            throw Error{ErrorCode::cancelled, "cancelled while waiting for a connection"};
-        }
-        if (waited) co_return std::nullopt;
+        if (!co_await state_->somebody_waits()) co_return std::nullopt;
     }
 }
 
