@@ -46,6 +46,7 @@ MuxConnection::MuxConnection(
       observer_{options.observer},
       dispatcher_{options.dispatcher},
       requests_{std::move(options.requests)},
+      violations_{options.violations},
       session_{role, options.config, *this, loop_.now()},
       flush_hook_{*this},
       timer_{*this},
@@ -294,17 +295,25 @@ void MuxConnection::on_violation(StreamId, std::string_view) {
     sink().count("mux_stream_violations_total", 1);
 }
 
+void MuxConnection::report_violation(const Error& error) const {
+    sink().count("mux_connection_violations_total", 1);
+    std::uint64_t held_back = 0;
+    if (violations_ != nullptr) {
+        const auto admitted = violations_->admit(loop_.now());
+        if (!admitted) return;
+        held_back = *admitted;
+    }
+    sink().report(
+        Severity::warn,
+        "stator::transport",
+        fmt::format("{}: {}{}", remote().to_string(), error.what(), and_unreported(held_back))
+    );
+}
+
 void MuxConnection::on_closed(const Error& error) {
     end_ = error;
     changed_.set();
-    if (error.code() == ErrorCode::protocol) {
-        sink().count("mux_connection_violations_total", 1);
-        sink().report(
-            Severity::warn,
-            "stator::transport",
-            fmt::format("{}: {}", remote().to_string(), error.what())
-        );
-    }
+    if (error.code() == ErrorCode::protocol) report_violation(error);
     touch();  // writes the goodbye, then ends
     if (observer_ != nullptr) observer_->on_closed(*this, error);
 }

@@ -120,11 +120,17 @@ Task<> MuxServer::serve(Room* room, net::Accepted accepted) {
     if (!failure || failure->code() == ErrorCode::cancelled ||
         failure->code() == ErrorCode::disconnected)
         co_return;
+    report_refusal(*failure);
+}
+
+void MuxServer::report_refusal(const Error& why) {
     sink().count("transport_refused_connections_total", 1);
+    const auto held_back = refusals_.admit(Clock::current().now());
+    if (!held_back) return;
     sink().report(
         Severity::warn,
         "stator::transport",
-        fmt::format("a connection was closed: {}", failure->what())
+        fmt::format("a connection was closed: {}{}", why.what(), and_unreported(*held_back))
     );
 }
 
@@ -138,6 +144,7 @@ Task<> MuxServer::serve_mux(Room* room, std::unique_ptr<net::Stream> stream, Byt
             .observer = nullptr,
             .dispatcher = options_.dispatcher,
             .requests = options_.requests,
+            .violations = &violations_,
         },
         std::move(sniffed)
     );

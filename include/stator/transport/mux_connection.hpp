@@ -7,6 +7,7 @@
 #include <optional>
 #include <string_view>
 
+#include "stator/base/report_limit.hpp"
 #include "stator/net/stream.hpp"
 #include "stator/runtime/event.hpp"
 #include "stator/runtime/signal.hpp"
@@ -53,6 +54,7 @@ public:
         ConnectionObserver* observer = nullptr;  ///< outlives the connection
         CallDispatcher* dispatcher = nullptr;    ///< of an acceptor; outlives the connection
         CancellationToken requests{};            ///< the parent of every served call's token
+        ReportLimit* violations = nullptr;       ///< of the peers' errors; none: each is reported
     };
     /// `sniffed`: what was read from `stream` already, for an acceptor.
     MuxConnection(
@@ -116,6 +118,7 @@ private:
     void on_replace() override { replaced_ = true; }
     void on_violation(StreamId stream, std::string_view detail) override;
     void on_closed(const Error& error) override;
+    void report_violation(const Error& error) const;
 
     Task<> wait_until_over();
     Task<> linger();
@@ -143,6 +146,7 @@ private:
     ConnectionObserver* observer_;
     CallDispatcher* dispatcher_;
     CancellationToken requests_;
+    ReportLimit* violations_;
     MuxSession session_;
     FlushHook flush_hook_;
     SessionTimer timer_;

@@ -64,6 +64,7 @@ private:
     Task<> serve(Room* room, net::Accepted accepted);
     Task<> serve_mux(Room* room, std::unique_ptr<net::Stream> stream, Bytes sniffed);
     Task<> refuse_dynamo(std::unique_ptr<net::Stream> stream, Bytes sniffed);
+    void report_refusal(const Error& why);
     static Task<> flush_room(std::shared_ptr<Room> room);
     Room& emptiest() noexcept;
 
@@ -72,6 +73,8 @@ private:
     std::vector<std::shared_ptr<Room>> rooms_;
     std::atomic<std::size_t> mux_{0};
     std::atomic<std::size_t> dynamo_{0};
+    ReportLimit refusals_{std::chrono::seconds{10}};    ///< what was no peer of ours
+    ReportLimit violations_{std::chrono::seconds{10}};  ///< what broke the protocol
     TaskScope scope_;
 };
 
