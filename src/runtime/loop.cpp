@@ -1,6 +1,8 @@
 #include "stator/runtime/loop.hpp"
 
+#include <algorithm>
 #include <mutex>
+#include <thread>
 #include <utility>
 
 #include <boost/asio/post.hpp>
@@ -62,7 +64,8 @@ Loop::Loop(Options options)
       index_{options.index},
       clock_{options.clock == nullptr ? &Clock::steady() : options.clock},
       reactor_{std::make_unique<detail::Reactor>()},
-      inbox_{std::make_unique<Inbox>()} {
+      inbox_{std::make_unique<Inbox>()},
+      busy_poll_{clock_ == &Clock::steady() ? options.busy_poll : Duration::zero()} {
     ready_.reserve(256);
     batch_.reserve(256);
 }
@@ -90,6 +93,7 @@ void Loop::run() {
         if (stop_requested_.load(std::memory_order_acquire) &&
             !inbox_->filled.load(std::memory_order_acquire))
             break;
+        if (look_for_work()) continue;
         if (prepare_to_wait()) {
             wait_for_events();
         } else {
@@ -154,12 +158,36 @@ void Loop::wait_for_events() {
     // A manual clock's timers are fired by whoever moves the clock and then runs the loop.
     if (!timers_.empty() && clock_ == &Clock::steady()) reactor_->wake_at(timers_.earliest());
     turn_started_.store(0, std::memory_order_relaxed);
+    sleeps_.fetch_add(1, std::memory_order_relaxed);
+    const bool learns = busy_poll_.learns_from_sleep();
+    const auto begun = learns ? Clock::steady().now() : TimePoint{};
     reactor_->io.run_one();
+    if (learns) busy_poll_.found_after(Clock::steady().now() - begun);
     const std::lock_guard guard{inbox_->lock};
     inbox_->waiting = false;
 }
 
-void Loop::poll_reactor() { reactor_->io.poll(); }
+bool Loop::poll_reactor() { return reactor_->io.poll() > 0; }
+
+/// Instead of sleeping at once, if that has paid lately; true if there is something to do now.
+bool Loop::look_for_work() {
+    const auto budget = busy_poll_.budget();
+    if (budget == Duration::zero()) return false;
+    const auto begun = Clock::steady().now();
+    auto until = begun + budget;
+    if (!timers_.empty()) until = std::min(until, timers_.earliest());
+    turn_started_.store(0, std::memory_order_relaxed);
+    for (auto now = begun; now < until; now = Clock::steady().now()) {
+        if (inbox_->filled.load(std::memory_order_acquire) || poll_reactor()) {
+            busy_poll_.found_after(now - begun);
+            return true;
+        }
+        std::this_thread::yield();  // whoever shares the core has work to do, we do not
+    }
+    // What comes first after this was too late, whenever it comes.
+    busy_poll_.found_after(Duration::max());
+    return !timers_.empty() && timers_.earliest() <= until;
+}
 
 void Loop::turn() {
     turn_started_.store(

@@ -19,10 +19,13 @@ void run_named(Loop& loop) {
 
 }  // namespace
 
-LoopPool::LoopPool(std::size_t count, std::string name, std::size_t first_index) {
-    for (std::size_t i = 0; i < std::max<std::size_t>(count, 1); ++i) {
+LoopPool::LoopPool(Options options) {
+    for (std::size_t i = 0; i < std::max<std::size_t>(options.count, 1); ++i) {
         loops_.push_back(std::make_unique<Loop>(Loop::Options{
-            .name = fmt::format("{}-{}", name, i), .clock = nullptr, .index = first_index + i
+            .name = fmt::format("{}-{}", options.name, i),
+            .clock = nullptr,
+            .index = options.first_index + i,
+            .busy_poll = options.busy_poll,
         }));
     }
     const detail::SignalsBlocked blocked;

@@ -56,10 +56,18 @@ struct Runtime::State {
           id{RequestId::random().to_string()},
           settings{std::move(settings_)},
           blocking{threads_or_cores(options.blocking_threads)},
-          primary{threads_or_cores(options.primary_threads), "primary"},
-          secondary{
-              std::max<std::size_t>(1, options.secondary_threads), "secondary", primary.size()
-          },
+          primary{LoopPool::Options{
+              .count = threads_or_cores(options.primary_threads),
+              .name = "primary",
+              .first_index = 0,
+              .busy_poll = options.busy_poll,
+          }},
+          secondary{LoopPool::Options{
+              .count = options.secondary_threads,
+              .name = "secondary",
+              .first_index = primary.size(),
+              .busy_poll = {},
+          }},
           scope{lifetime} {}
     ~State();
 
@@ -156,6 +164,7 @@ Runtime Runtime::from_settings(const settings::Settings& settings) {
         .secondary_threads = settings.runtime.secondary_threads,
         .blocking_threads = settings.runtime.max_blocking_threads,
         .graceful_timeout = settings.worker.graceful_shutdown_timeout,
+        .busy_poll = settings.runtime.busy_poll,
     };
     return start(options, std::make_shared<stator::settings::Settings>(settings));
 }

@@ -15,11 +15,12 @@ struct Unit {
 };
 
 // From large to small, so that the first that divides a value gives its shortest text.
-constexpr std::array<Unit, 4> time_units{{
+constexpr std::array<Unit, 5> time_units{{
     {"h", 3'600'000'000'000},
     {"m", 60'000'000'000},
     {"s", 1'000'000'000},
     {"ms", 1'000'000},
+    {"us", 1'000},
 }};
 constexpr std::array<Unit, 3> size_units{{
     {"GiB", 1 << 30},

@@ -63,7 +63,7 @@ template <class Field>
 Kind duration(Field field, Duration least, Duration most) {
     return {
         .expected = fmt::format(
-            "a time from {} to {} (seconds, or with ms, s, m, h)",
+            "a time from {} to {} (seconds, or with us, ms, s, m, h)",
             show_duration(least),
             show_duration(most)
         ),

@@ -55,6 +55,15 @@ void add_runtime_keys(std::vector<Key>& keys) {
          "",
          "Loops of the secondary pool, which keeps leases, watches and health apart from the load."}
     );
+    keys.push_back(
+        {"runtime.busy_poll",
+         "",
+         {"DYN_RUNTIME_BUSY_POLL"},
+         duration([](auto& s) -> auto& { return s.runtime.busy_poll; }, 0s, 10ms),
+         "",
+         "How long a loop of the primary pool looks for work before it sleeps, while that pays; "
+         "0 is never."}
+    );
 }
 
 void add_worker_keys(std::vector<Key>& keys) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "stator/base/clock.hpp"
+#include "stator/runtime/busy_poll.hpp"
 #include "stator/runtime/detail/intrusive_list.hpp"
 #include "stator/runtime/detail/timer_heap.hpp"
 
@@ -49,6 +50,7 @@ public:
         std::string name = "loop";
         const Clock* clock = nullptr;  ///< null: the steady clock
         std::size_t index = 0;         ///< its place among the loops of its runtime (PerLoop)
+        Duration busy_poll{};          ///< see BusyPoll; needs the steady clock
     };
     Loop() : Loop{Options{}} {}
     explicit Loop(Options options);
@@ -95,6 +97,8 @@ public:
     std::size_t load() const noexcept { return load_.load(std::memory_order_relaxed); }
     /// Nanoseconds for which the current turn has been running; 0 while the loop waits. Any thread.
     Duration busy_for() const noexcept;
+    /// How often the loop has gone to sleep. Any thread.
+    std::uint64_t sleeps() const noexcept { return sleeps_.load(std::memory_order_relaxed); }
 
 private:
     struct Inbox;
@@ -105,7 +109,8 @@ private:
     void fire_timers();
     void run_ready();
     void end_turn() noexcept;
-    void poll_reactor();
+    bool poll_reactor();
+    bool look_for_work();
     bool prepare_to_wait();
     void wait_for_events();
     void enter() noexcept;
@@ -124,9 +129,11 @@ private:
     std::unique_ptr<Inbox> inbox_;
     Loop* outer_ = nullptr;  // what this thread ran before (nested test loops)
     const Clock* outer_clock_ = nullptr;
+    BusyPoll busy_poll_;
     std::atomic<bool> stop_requested_{false};
     std::atomic<std::size_t> load_{0};
     std::atomic<Duration::rep> turn_started_{0};  // steady clock, 0 while waiting
+    std::atomic<std::uint64_t> sleeps_{0};
 };
 
 /// `co_await yield()`: lets everything else that is ready run first. Cancel safety: does not check

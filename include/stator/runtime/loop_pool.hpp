@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "stator/runtime/loop.hpp"
@@ -14,10 +15,18 @@ namespace stator::inline runtime {
 /// The loops run from construction until `stop`. Thread-safe apart from construction and `stop`.
 class LoopPool {
 public:
+    struct Options {
+        std::size_t count = 1;
+        std::string name = "loop";
+        std::size_t first_index = 0;
+        Duration busy_poll{};  ///< of each loop, see BusyPoll
+    };
     /// `count` >= 1 threads named `name`-0, `name`-1, ...; the loops' indices count from
     /// `first_index`. They take no signals but their own faults. Throws std::system_error when a
     /// thread cannot be made.
-    LoopPool(std::size_t count, std::string name, std::size_t first_index = 0);
+    explicit LoopPool(Options options);
+    LoopPool(std::size_t count, std::string name)
+        : LoopPool{Options{.count = count, .name = std::move(name)}} {}
     LoopPool(const LoopPool&) = delete;
     LoopPool& operator=(const LoopPool&) = delete;
     ~LoopPool();

@@ -75,6 +75,7 @@ public:
         std::size_t blocking_threads = 0;  ///< 0: one per core
         /// From the request to end until everything must have ended.
         Duration graceful_timeout = std::chrono::seconds{30};
+        Duration busy_poll{};  ///< of the primary loops, see BusyPoll; zero: never
     };
     /// Throws Error{internal} when threads cannot be made.
     static Runtime create(Options options);

@@ -30,6 +30,8 @@ struct RuntimeSettings {
     std::size_t num_worker_threads = core_count();
     std::size_t max_blocking_threads = core_count();
     std::size_t secondary_threads = 1;
+    /// How long a primary loop without work looks for some before it sleeps; zero: not at all.
+    Duration busy_poll{};
 };
 
 struct WorkerSettings {
