@@ -107,6 +107,8 @@ public:
     void race(std::size_t races) {
         const Budget budget{races, std::chrono::seconds{20}};
         for (std::size_t done = 0; budget.allows(done); done += batch) run_batch<Field>();
+        // A few batches may all go one way.
+        for (int more = 0; more < 100 && !both_ways<Field>(); ++more) run_batch<Field>();
     }
 
     Dice& dice() { return dice_; }
@@ -153,6 +155,12 @@ private:
         aligned,  ///< the attack on a contest waits, for a while, until it is about to wait
         armed,    ///< the attacks wait until all contests wait
     };
+
+    template <class Field>
+    bool both_ways() const {
+        return counted(End::granted) > 0 &&
+               (counted(End::cancelled) > 0 || !Field::can_be_cancelled);
+    }
 
     template <class Field>
     void run_batch() {
