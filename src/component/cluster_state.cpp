@@ -27,6 +27,7 @@ transport::MuxConfig mux_config(const settings::MuxSettings& settings, std::uint
     mux.max_streams = settings.max_streams;
     mux.window = settings.connection_window;
     mux.memory_limit = settings.memory_limit;
+    mux.process = std::make_shared<transport::BufferBudget>(settings.process_memory_limit);
     mux.large_budget = settings.large_message_budget;
     mux.least_window = settings.least_stream_window;
     mux.most_window = settings.most_stream_window;
@@ -58,7 +59,7 @@ std::optional<observe::TraceContext> copied_trace(const transport::OpenHead& hea
 ClusterState::ClusterState(const Runtime& runtime, DistributedConfig config)
     : runtime_{runtime.unowned()},  // it owns us
       config_{std::move(config)},
-      epoch_{os_random()},
+      mux_{mux_config(config_.mux, os_random())},
       instance_id_{config_.instance_id ? config_.instance_id : InstanceId::random()},
       sides_{runtime_.primary().size() + runtime_.secondary().size()} {}
 
@@ -85,7 +86,7 @@ Task<std::shared_ptr<store::KeyValueStore>> ClusterState::open_store() {
 }
 
 Task<> ClusterState::connect() {
-    if (auto valid = mux_config(config_.mux, epoch_).check(); !valid) throw valid.error();
+    if (auto valid = mux_.check(); !valid) throw valid.error();
     store_ = co_await open_store();
     std::optional<Error> failure;
     try {
@@ -127,7 +128,7 @@ Task<transport::MuxServer*> ClusterState::server() {
     options.bind = net::Address{config_.bind_host.value_or("127.0.0.1"), config_.bind_port};
     const auto primary = runtime_.primary();
     for (std::size_t i = 0; i < primary.size(); ++i) options.loops.push_back(&primary.loop(i));
-    options.config = mux_config(config_.mux, epoch_);
+    options.config = mux_;
     options.dispatcher = this;
     options.requests = runtime_.requests_token();
     options.transports = runtime_.transports_token();
@@ -189,7 +190,7 @@ transport::MuxPool& ClusterState::pool() {
     auto& side = sides_.current();
     if (!side.pool) {
         side.pool = std::make_unique<transport::MuxPool>(transport::MuxPool::Options{
-            .config = mux_config(config_.mux, epoch_),
+            .config = mux_,
             .connect_timeout = config_.connect_timeout,
             .observer = this,
             .transports = runtime_.transports_token(),

@@ -86,7 +86,7 @@ private:
 
     Runtime runtime_;
     const DistributedConfig config_;
-    const std::uint64_t epoch_;
+    const transport::MuxConfig mux_;  // of all our connections, which share its budget
     InstanceId instance_id_;
     std::shared_ptr<store::KeyValueStore> store_;
     store::Lease lease_;

@@ -260,6 +260,12 @@ Result<void> Loader::check_together() const {
                  "mux.large_message_budget",
                  mux.large_message_budget
              ),
+             ordered(
+                 "mux.large_message_budget",
+                 mux.large_message_budget,
+                 "half of mux.process_memory_limit",
+                 mux.process_memory_limit / 2
+             ),
          }) {
         if (!good) return good;
     }

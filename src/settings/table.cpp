@@ -322,6 +322,15 @@ void add_mux_memory_keys(std::vector<Key>& keys) {
          "The same when calls at a standstill hold it: beyond this all wait."}
     );
     keys.push_back(
+        {"mux.process_memory_limit",
+         "",
+         {"DYN_MUX_PROCESS_MEMORY_LIMIT"},
+         size([](auto& s) -> auto& { return s.mux.process_memory_limit; }, 64 * kib, 64 * gib),
+         "",
+         "What all connections together may hold and have promised to take, half of it for large "
+         "messages: as it is used up, windows become smaller."}
+    );
+    keys.push_back(
         {"mux.large_message_budget",
          "",
          {"DYN_MUX_LARGE_MESSAGE_BUDGET"},

@@ -64,6 +64,9 @@ Result<void> MuxConfig::check() const {
         write_stall <= Duration::zero()) {
         return refuse("ping_after, handshake_timeout and write_stall must be positive");
     }
+    if (process && process->half() < max_message + mux::message_overhead) {
+        return refuse("half of the process's budget is less than max_message");
+    }
     if (suspect_after <= ping_after || lost_after <= suspect_after) {
         return refuse("ping_after < suspect_after < lost_after does not hold");
     }

@@ -1,6 +1,7 @@
 // The connection as a whole: handshake, liveness, drain, end.
 #include <algorithm>
 #include <cassert>
+#include <chrono>
 #include <cstring>
 #include <utility>
 
@@ -18,6 +19,7 @@ namespace {
 
 constexpr std::size_t answers_slack = 1U << 20U;
 constexpr std::size_t answer_per_stream = 128;
+constexpr Duration budget_retry = std::chrono::milliseconds{10};
 
 }  // namespace
 
@@ -54,7 +56,7 @@ void MuxSession::Core::send_hello(std::uint16_t version) {
     hello.max_frame = config.max_frame;
     hello.max_message = config.max_message;
     hello.stream_credit = config.request_credit;
-    hello.connection_credit = config.window;
+    hello.connection_credit = ledger.open_window();
     hello.max_streams = config.max_streams;
     hello.max_head = config.max_head;
     const auto payload = hello.encode(role == MuxRole::dialler);
@@ -167,7 +169,10 @@ void MuxSession::Core::take_drain(std::span<const std::byte> payload) {
 TimePoint MuxSession::Core::next_timer() const noexcept {
     if (state == State::closed) return TimePoint::max();
     if (state != State::ready) return started + config.handshake_timeout;
-    return std::min(liveness.due(), write_stall.due(!output.empty(), now));
+    auto due = std::min(liveness.due(), write_stall.due(!output.empty(), now));
+    // Nobody tells when another connection gives back what it has reserved.
+    if (!budget.empty() && ledger.waits_for_others()) due = std::min(due, now + budget_retry);
+    return due;
 }
 
 void MuxSession::Core::on_timer(TimePoint at) {
@@ -186,6 +191,7 @@ void MuxSession::Core::on_timer(TimePoint at) {
             ErrorCode::disconnected, "mux.write_stalled", "the peer does not take our output"
         );
     }
+    if (!budget.empty()) serve_budget();
     using Step = mux::Liveness::Step;
     for (auto step = liveness.step(at); step != Step::nothing; step = liveness.step(at)) {
         if (step == Step::ping) {

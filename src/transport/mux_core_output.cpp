@@ -208,6 +208,7 @@ void MuxSession::Core::end_turn() {
         frame(FrameType::accept, 0, id, 0);
     }
     accepts.clear();
+    ledger.settle();
     // A peer that does not read gets no more credit than the last that it was told of.
     if (output.size() < config.output_limit + config.fragment) write_credits();
 }

@@ -1,13 +1,59 @@
 #include "transport/mux_ledger.hpp"
 
+#include <utility>
+
 namespace stator::transport::mux {
 namespace {
 
 /// Most that one CREDIT frame gives; far above any sensible window.
 constexpr std::int64_t most_grant = std::int64_t{1} << 31;
 constexpr std::int64_t worth_a_frame = 8192;
+/// What every connection gets, however little the process has left.
+constexpr std::uint64_t least_connection_window = 256U << 10U;
+constexpr std::uint64_t worth_a_report = 64U << 10U;
+/// Of what the process has left, one connection takes no more than this part at a time.
+constexpr std::uint64_t share = 16;
 
 }  // namespace
+
+Ledger::~Ledger() {
+    if (!process_) return;
+    process_->windows_changed(reported_, 0);
+    process_->release(reserved_);
+}
+
+std::uint64_t Ledger::exposure() const noexcept {
+    return held_ + static_cast<std::uint64_t>(std::max<std::int64_t>(balance_, 0));
+}
+
+void Ledger::adapt() noexcept {
+    const auto room = process_->room();
+    window_ =
+        std::clamp(room / share, std::min(least_connection_window, most_window_), most_window_);
+    memory_limit_ = std::clamp(held_ + room / share, window_, most_memory_);
+}
+
+std::uint64_t Ledger::open_window() noexcept {
+    if (process_) {
+        adapt();
+        balance_ = static_cast<std::int64_t>(window_);
+        process_->windows_changed(std::exchange(reported_, window_), window_);
+    }
+    return window_;
+}
+
+void Ledger::settle() noexcept {
+    if (!process_) return;
+    const auto now = exposure();
+    if (std::max(now, reported_) - std::min(now, reported_) < worth_a_report) return;
+    process_->windows_changed(std::exchange(reported_, now), now);
+    adapt();
+}
+
+void Ledger::unreserve(std::uint64_t size) noexcept {
+    reserved_ -= size;
+    if (process_) process_->release(size);
+}
 
 void Ledger::charge(StreamBook& book, std::uint64_t charge, bool incomplete) noexcept {
     balance_ -= static_cast<std::int64_t>(charge);
@@ -28,6 +74,8 @@ void Ledger::charge(StreamBook& book, std::uint64_t charge, bool incomplete) noe
 
 bool Ledger::reserve(StreamBook& book, std::uint64_t total) noexcept {
     if (reserved_ + total > large_budget_) return false;
+    waits_for_others_ = process_ && !process_->reserve(total);
+    if (waits_for_others_) return false;
     book.announced = total;
     book.reserved += total;
     reserved_ += total;
@@ -45,7 +93,7 @@ void Ledger::taken(StreamBook& book, std::uint64_t charge) noexcept {
     const auto reserved = book.reserved - book.announced;
     const auto freed = reserved - std::min(reserved, complete - charge);
     book.reserved -= freed;
-    reserved_ -= freed;
+    unreserve(freed);
     held_ -= charge - freed;
 }
 
@@ -53,7 +101,7 @@ void Ledger::drop_incomplete(StreamBook& book) noexcept {
     book.held -= book.assembled;
     if (book.announced > 0) {
         missing_ -= book.announced - book.assembled;
-        reserved_ -= book.announced;
+        unreserve(book.announced);
         book.reserved -= book.announced;
     } else {
         held_ -= book.assembled;
@@ -64,7 +112,7 @@ void Ledger::drop_incomplete(StreamBook& book) noexcept {
 
 void Ledger::forget(StreamBook& book) noexcept {
     drop_incomplete(book);
-    reserved_ -= book.reserved;
+    unreserve(book.reserved);
     held_ -= book.held - book.reserved;
     book = StreamBook{};
 }

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 
+#include "stator/transport/buffer_budget.hpp"
 #include "stator/transport/mux_config.hpp"
 #include "stator/transport/mux_frame.hpp"
 
@@ -22,12 +24,25 @@ struct StreamBook {
 class Ledger {
 public:
     explicit Ledger(const MuxConfig& config) noexcept
-        : window_{config.window},
-          memory_limit_{config.memory_limit},
+        : most_window_{config.window},
+          most_memory_{config.memory_limit},
           large_budget_{config.large_budget},
           least_{config.least_window},
           most_{config.most_window},
+          process_{config.process},
+          window_{config.window},
+          memory_limit_{config.memory_limit},
           balance_{static_cast<std::int64_t>(config.window)} {}
+    Ledger(const Ledger&) = delete;
+    Ledger& operator=(const Ledger&) = delete;
+    ~Ledger();
+
+    /// The connection's first window, by what the process has left. Before anything is received.
+    std::uint64_t open_window() noexcept;
+    /// Tells the process what has changed, and learns what it has left. Now and then.
+    void settle() noexcept;
+    /// Whether the last reservation failed for lack of what other connections hold.
+    bool waits_for_others() const noexcept { return waits_for_others_; }
 
     /// What a stream may hold and have unspent at this moment.
     std::uint32_t stream_target() const noexcept {
@@ -64,11 +79,20 @@ public:
     std::uint64_t reserved() const noexcept { return reserved_; }
 
 private:
-    std::uint64_t window_;
-    std::uint64_t memory_limit_;
-    std::uint64_t large_budget_;
-    std::uint32_t least_;
-    std::uint32_t most_;
+    std::uint64_t exposure() const noexcept;
+    void adapt() noexcept;
+    void unreserve(std::uint64_t size) noexcept;
+
+    const std::uint64_t most_window_;
+    const std::uint64_t most_memory_;
+    const std::uint64_t large_budget_;
+    const std::uint32_t least_;
+    const std::uint32_t most_;
+    const std::shared_ptr<BufferBudget> process_;
+    std::uint64_t window_;        ///< at the moment
+    std::uint64_t memory_limit_;  ///< at the moment
+    std::uint64_t reported_ = 0;  ///< of our windows, to the process
+    bool waits_for_others_ = false;
     std::int64_t balance_;
     std::uint64_t held_ = 0;
     std::uint64_t reserved_ = 0;

@@ -88,6 +88,8 @@ struct MuxSettings {
     std::uint32_t most_stream_window = 512U << 10U;
     std::uint64_t connection_window = std::uint64_t{16} << 20U;
     std::uint64_t memory_limit = std::uint64_t{128} << 20U;
+    /// What all connections may hold together.
+    std::uint64_t process_memory_limit = std::uint64_t{2} << 30U;
     std::uint64_t large_message_budget = std::uint64_t{128} << 20U;
     std::uint64_t max_message_size = std::uint64_t{64} << 20U;
     std::uint32_t max_frame_size = 1U << 20U;

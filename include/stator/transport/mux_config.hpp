@@ -4,9 +4,11 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 #include "stator/base/clock.hpp"
 #include "stator/base/error.hpp"
+#include "stator/transport/buffer_budget.hpp"
 
 namespace stator::transport {
 
@@ -27,6 +29,9 @@ struct MuxConfig {
     std::uint64_t large_budget = 128U << 20U;  ///< A: what large messages may hold together
     std::uint32_t least_window = 16U << 10U;   ///< w_min, of a stream
     std::uint32_t most_window = 512U << 10U;   ///< w_max, of a stream
+    /// Shared by the connections of a process, which then get smaller windows as it is used up;
+    /// none: each connection has all of the above.
+    std::shared_ptr<BufferBudget> process{};
 
     // Output.
     std::size_t output_limit = 512U << 10U;  ///< messages wait when that much is unwritten
