@@ -53,6 +53,8 @@ struct MuxSession::Core {
 
     // --- frames received (mux_core_frames.cpp)
     void parse();
+    bool take_frame();
+    static Result<Error> error_in(std::span<const std::byte> payload, std::string_view frame_name);
     bool header_is_good(const mux::FrameHeader& header);
     bool may_send(mux::FrameType type) const noexcept;
     bool begin_partial(const mux::FrameHeader& header);
@@ -98,6 +100,9 @@ struct MuxSession::Core {
     bool read_piece(std::uint8_t flags, const std::byte* data, std::size_t size, Piece& piece);
     bool covered(const Piece& piece);
     std::optional<Defect> defect(const mux::Stream& stream, const Piece& piece) const noexcept;
+    static std::string_view misfit(
+        const Piece& piece, std::uint64_t filled, std::uint64_t total
+    ) noexcept;
     void take_open(const mux::FrameHeader& header, const std::byte* payload);
     void admit_open(StreamId id, const OpenHead& head, const Piece* piece, bool end);
     void refuse_open(StreamId id, const Defect& defect, std::uint64_t charge);

@@ -63,14 +63,19 @@ std::optional<MuxSession::Core::Defect> MuxSession::Core::defect(
     }
     if (piece.begins() && !piece.goes_on()) return std::nullopt;
     const auto total = piece.begins() ? piece.announced : stream.assembly_size;
-    const auto filled = stream.assembly_filled + piece.size;
-    if (piece.goes_on()) {
-        if (piece.size == 0) return fragment("an empty fragment");
-        if (filled >= total) return fragment("more fragments than the announced size allows");
-    } else if (filled != total) {
-        return fragment("the fragments do not have the announced size");
-    }
-    return std::nullopt;
+    const auto why = misfit(piece, stream.assembly_filled + piece.size, total);
+    if (why.empty()) return std::nullopt;
+    return fragment(why);
+}
+
+/// What is wrong with a fragment after which `filled` of `total` bytes are there; empty: nothing.
+std::string_view MuxSession::Core::misfit(
+    const Piece& piece, std::uint64_t filled, std::uint64_t total
+) noexcept {
+    if (!piece.goes_on())
+        return filled == total ? "" : "the fragments do not have the announced size";
+    if (piece.size == 0) return "an empty fragment";
+    return filled < total ? "" : "more fragments than the announced size allows";
 }
 
 void MuxSession::Core::take_open(const FrameHeader& header, const std::byte* payload) {

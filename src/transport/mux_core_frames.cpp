@@ -34,26 +34,37 @@ void MuxSession::Core::parse() {
             skip -= part;
             if (skip > 0) return;
         }
-        if (state == State::preface) {
-            if (!take_preface()) return;
-            continue;
-        }
-        if (input.size() < mux::frame_header_size) {
-            input.make_room(mux::frame_header_size);
-            return;
-        }
-        const auto header = FrameHeader::decode(input.data());
-        if (!header_is_good(header)) return;
-        const auto whole = mux::frame_header_size + header.length;
-        if (input.size() < whole) {
-            if (!begin_partial(header)) return;
-            continue;
-        }
-        const auto* payload = input.data() + mux::frame_header_size;
-        input.consume(whole);
-        ++frames_in;
-        dispatch(header, payload);
+        if (!(state == State::preface ? take_preface() : take_frame())) return;
     }
+}
+
+/// False when it has to wait for more.
+bool MuxSession::Core::take_frame() {
+    if (input.size() < mux::frame_header_size) {
+        input.make_room(mux::frame_header_size);
+        return false;
+    }
+    const auto header = FrameHeader::decode(input.data());
+    if (!header_is_good(header)) return false;
+    const auto whole = mux::frame_header_size + header.length;
+    if (input.size() < whole) return begin_partial(header);
+    const auto* payload = input.data() + mux::frame_header_size;
+    input.consume(whole);
+    ++frames_in;
+    dispatch(header, payload);
+    return true;
+}
+
+/// The error of a frame that must carry one.
+Result<Error> MuxSession::Core::error_in(
+    std::span<const std::byte> payload, std::string_view frame_name
+) {
+    auto decoded = mux::decode_error(payload);
+    if (!decoded) return std::unexpected{std::move(decoded).error()};
+    if (auto error = std::move(*decoded)) return *std::move(error);
+    return stator::fail(
+        ErrorCode::protocol, "mux.bad_error", fmt::format("{} frame of class 0", frame_name)
+    );
 }
 
 bool MuxSession::Core::header_is_good(const FrameHeader& header) {
@@ -251,10 +262,7 @@ void MuxSession::Core::take_end(Stream& stream) {
 void MuxSession::Core::take_error(
     Stream& stream, bool refused, std::span<const std::byte> payload
 ) {
-    auto error = mux::decode_error(payload);
-    if (error && !error->has_value()) {
-        error = stator::fail(ErrorCode::protocol, "mux.bad_error", "an ERROR frame of class 0");
-    }
+    const auto error = error_in(payload, "an ERROR");
     const bool late = refused && stream.accepted;
     over(stream);
     if (!error || late) {
@@ -262,10 +270,10 @@ void MuxSession::Core::take_error(
             ErrorCode::protocol, "mux.late_refusal", "the call was refused after it was accepted"
         };
         return report_violation(
-            stream.id, error ? late_refusal.with_cause(**error) : error.error(), CallFate::accepted
+            stream.id, error ? late_refusal.with_cause(*error) : error.error(), CallFate::accepted
         );
     }
-    report_end(stream, **error, refused ? CallFate::refused : CallFate::accepted);
+    report_end(stream, *error, refused ? CallFate::refused : CallFate::accepted);
 }
 
 void MuxSession::Core::take_stop(Stream& stream, CancelReason reason) {
@@ -279,14 +287,11 @@ void MuxSession::Core::take_kill(Stream& stream, CancelReason reason) {
 }
 
 void MuxSession::Core::take_reset(Stream& stream, std::span<const std::byte> payload) {
-    auto error = mux::decode_error(payload);
-    if (error && !error->has_value()) {
-        error = stator::fail(ErrorCode::protocol, "mux.bad_error", "a RESET frame of class 0");
-    }
+    const auto error = error_in(payload, "a RESET");
     const auto fate = stream.accepted ? CallFate::accepted : CallFate::not_accepted;
     over(stream);
     if (!error) return report_violation(stream.id, error.error(), fate);
-    report_end(stream, **error, fate);
+    report_end(stream, *error, fate);
 }
 
 void MuxSession::Core::take_stream_credit(Stream& stream, std::uint32_t amount) {
