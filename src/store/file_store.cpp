@@ -32,6 +32,7 @@ std::filesystem::path FileStore::default_root() {
     return std::filesystem::temp_directory_path(ignored) / "dynamo_store_kv";
 }
 
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters): a loop outlives its tasks
 Task<std::shared_ptr<FileStore>> FileStore::open(Loop& loop, Options options) {
     check_options(options);
     std::shared_ptr<FileStore> store{new FileStore{loop, std::move(options)}};

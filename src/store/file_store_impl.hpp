@@ -68,6 +68,9 @@ private:
     void handle_file(FileBucket& bucket, const FolderEvent& event);
     Task<> scan_when_due();
     Task<> scan(FileBucket* bucket);
+    static std::optional<TimePoint> scan_file(
+        FileBucket& bucket, int folder, const std::string& file
+    );
     Task<> scan_folder(FileBucket* bucket, const FileDescriptor* folder);
     TimePoint next_scan() const noexcept;
     void scan_soon(FileBucket& bucket) noexcept;

@@ -216,6 +216,22 @@ Task<> FileStore::Impl::scan(FileBucket* bucket) {
     bucket->next_scan = std::min(bucket->next_scan, Clock::current().now() + period);
 }
 
+/// When the file will expire, nothing if it has. Our own do not, nor does what cannot be seen.
+std::optional<TimePoint> FileStore::Impl::scan_file(
+    FileBucket& bucket, int folder, const std::string& file
+) {
+    const auto info = inspect_file(folder, file);
+    if (!info || !*info) return TimePoint::max();
+    const bool own = bucket.owners.contains(file);
+    if (!own && bucket.has_expired(file, **info)) {
+        bucket.forget(file);  // for the watchers it is gone, even if the lock cannot be had
+        return std::nullopt;
+    }
+    const auto expiry = own ? TimePoint::max() : bucket.expiry(**info);
+    if (!is_temporary_name(file)) bucket.examine(folder, file, FileBucket::Cause::scan);
+    return expiry;
+}
+
 Task<> FileStore::Impl::scan_folder(FileBucket* bucket, const FileDescriptor* folder) {
     const bool resync = std::exchange(bucket->resync, false);
     const auto files = list_folder(folder->get());
@@ -224,17 +240,11 @@ Task<> FileStore::Impl::scan_folder(FileBucket* bucket, const FileDescriptor* fo
     auto earliest = TimePoint::max();
     for (std::size_t i = 0; i < files->size(); ++i) {
         if (i % files_per_turn == files_per_turn - 1) co_await yield();
-        const auto& file = (*files)[i];
-        const auto info = inspect_file(folder->get(), file);
-        if (!info || !*info) continue;
-        const bool own = bucket->owners.contains(file);
-        if (!own && bucket->has_expired(file, **info)) {
-            bucket->forget(file);  // for the watchers it is gone, even if the lock cannot be had
-            expired.push_back(file);
-            continue;
+        if (const auto expiry = scan_file(*bucket, folder->get(), (*files)[i])) {
+            earliest = std::min(earliest, *expiry);
+        } else {
+            expired.push_back((*files)[i]);
         }
-        if (!own) earliest = std::min(earliest, bucket->expiry(**info));
-        if (!is_temporary_name(file)) bucket->examine(folder->get(), file, FileBucket::Cause::scan);
     }
     for (const auto& file : bucket->vanished(*files))
         bucket->examine(folder->get(), file, FileBucket::Cause::scan);
