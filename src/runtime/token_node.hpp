@@ -69,6 +69,7 @@ private:
     TokenNode* parent_ = nullptr;
     Children children_;
     Hooks hooks_;
+    std::atomic<const void*> latest_hook_{nullptr};  // a hint, where to look: never followed
 };
 
 }  // namespace stator::inline runtime::detail

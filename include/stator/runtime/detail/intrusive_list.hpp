@@ -37,6 +37,11 @@ public:
         link.next = link.previous = nullptr;
     }
     T& front() noexcept { return static_cast<T&>(*head_.next); }
+    /// The one after `member`, null at the end.
+    T* after(T& member) noexcept {
+        Link* next = static_cast<Link&>(member).next;
+        return next == &head_ ? nullptr : static_cast<T*>(next);
+    }
     T& pop_front() noexcept {
         T& member = front();
         remove(member);
