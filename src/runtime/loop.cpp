@@ -1,6 +1,7 @@
 #include "stator/runtime/loop.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -9,6 +10,7 @@
 
 #include "runtime/reactor.hpp"
 #include "stator/runtime/asio.hpp"
+#include "stator/runtime/detail/frame_pool.hpp"
 
 namespace stator::inline runtime {
 
@@ -19,6 +21,9 @@ namespace {
 // request came.
 constexpr int rounds_per_turn = 8;
 constexpr std::size_t resumptions_per_turn = 4096;
+
+// How long a loop that has memory to give back waits for something better to do.
+constexpr auto trim_period = std::chrono::milliseconds{5};
 
 // Frames of tasks that have waited for long are not in the cache: asked for a few resumptions
 // early.
@@ -84,6 +89,7 @@ void Loop::leave() noexcept {
 
 void Loop::run() {
     enter();
+    detail::let_frames_pile_up(true);
     for (;;) {
         turn();
         if (!ready_.empty()) {
@@ -100,6 +106,7 @@ void Loop::run() {
             poll_reactor();  // or a flood from other threads would keep it from its sockets
         }
     }
+    detail::let_frames_pile_up(false);
     leave();
 }
 
@@ -156,7 +163,10 @@ bool Loop::prepare_to_wait() {
 
 void Loop::wait_for_events() {
     // A manual clock's timers are fired by whoever moves the clock and then runs the loop.
-    if (!timers_.empty() && clock_ == &Clock::steady()) reactor_->wake_at(timers_.earliest());
+    const bool timed = !timers_.empty() && clock_ == &Clock::steady();
+    auto until = timed ? timers_.earliest() : TimePoint::max();
+    if (detail::trim_frames()) until = std::min(until, Clock::steady().now() + trim_period);
+    if (until != TimePoint::max()) reactor_->wake_at(until);
     turn_started_.store(0, std::memory_order_relaxed);
     sleeps_.fetch_add(1, std::memory_order_relaxed);
     const bool learns = busy_poll_.learns_from_sleep();

@@ -3,15 +3,18 @@
 #include <malloc.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <new>
 #include <thread>
+#include <vector>
 
 #include <gtest/gtest.h>
 
 #include "stator/runtime/channel.hpp"
 #include "stator/runtime/combinators.hpp"
 #include "stator/runtime/event.hpp"
+#include "stator/runtime/loop_pool.hpp"
 #include "stator/runtime/semaphore.hpp"
 #include "stator/runtime/stream.hpp"
 #include "stator/runtime/timer.hpp"
@@ -239,6 +242,28 @@ TEST(AllocationElsewhere, free_lists_are_bounded_and_go_with_their_thread) {
     }};
     thread.join();
     EXPECT_LE(bytes_held.load(), before + 1024);
+}
+
+TEST(AllocationElsewhere, what_piles_up_on_a_loop_goes_back_once_it_is_idle) {
+    LoopPool pool{1, "pile"};
+    TaskScope scope;
+    const auto before = bytes_held.load();
+    auto make_many = [](this auto) -> Task<> {
+        auto make = [](this auto) -> Task<> { co_return; };
+        std::vector<Task<>> tasks;
+        for (int i = 0; i < 100'000; ++i) tasks.push_back(make());
+        co_return;
+    };
+    for (int round = 0; round < 3; ++round) {
+        scope.spawn_on(pool[0], make_many());
+        while (scope.size() != 0) std::this_thread::yield();
+    }
+    EXPECT_GT(bytes_held.load(), before + 5 * 1024 * 1024) << "it takes its time";
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds{20};
+    while (bytes_held.load() > before + 3 * 1024 * 1024) {
+        ASSERT_LT(std::chrono::steady_clock::now(), end);
+        std::this_thread::sleep_for(std::chrono::milliseconds{1});
+    }
 }
 
 TEST(AllocationElsewhere, a_frame_may_be_freed_on_another_thread) {

@@ -12,4 +12,11 @@ namespace stator::inline runtime::detail {
 void* take_frame(std::size_t size);
 void give_frame(void* block, std::size_t size) noexcept;
 
+/// While a thread runs a loop its lists may grow well beyond their bound: the heap is slow when a
+/// hundred thousand tasks end in one turn. Other threads never trim.
+void let_frames_pile_up(bool allowed) noexcept;
+/// Gives some of what has piled up back to the heap; true if there is more. For a loop that has
+/// nothing better to do.
+bool trim_frames() noexcept;
+
 }  // namespace stator::inline runtime::detail
