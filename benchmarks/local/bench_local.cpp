@@ -9,7 +9,6 @@
 #include <charconv>
 #include <chrono>
 #include <cstdio>
-#include <functional>
 #include <memory>
 #include <string_view>
 #include <thread>
@@ -39,18 +38,29 @@ double ns_per(SteadyTime::time_point started, std::size_t operations) {
     return taken.count() / static_cast<double>(operations);
 }
 
-/// Runs `operation` as a task on a loop of this thread; what it measured.
-double on_loop(Task<double> (*operation)()) {
+using Samples = std::vector<double>;
+
+/// What `operation` measured, `repetitions` times on one loop of this thread, after a first time
+/// that fills its free lists.
+Samples on_loop(std::size_t repetitions, Task<double> (*operation)()) {
     Loop loop;
     TaskScope scope;
-    double measured = 0;
+    Samples samples;
     auto body = [&](this auto) -> Task<> {
-        measured = co_await operation();
+        co_await operation();
+        for (std::size_t i = 0; i < repetitions; ++i) samples.push_back(co_await operation());
         loop.stop();
     };
     scope.spawn_on(loop, body());
     loop.run();
-    return measured;
+    return samples;
+}
+
+Samples repeated(std::size_t repetitions, double (*operation)()) {
+    operation();
+    Samples samples;
+    for (std::size_t i = 0; i < repetitions; ++i) samples.push_back(operation());
+    return samples;
 }
 
 Task<> finish(std::size_t* finished) {
@@ -185,19 +195,16 @@ double remote_spawn_parked() {
     return std::chrono::duration<double, std::nano>{taken}.count() / parked_spawns;
 }
 
-void measure(const char* operation, std::size_t repetitions, const std::function<double()>& once) {
-    once();  // fills the free lists
-    std::vector<double> samples;
-    for (std::size_t i = 0; i < repetitions; ++i) samples.push_back(once());
+void report(const char* operation, Samples samples) {
     std::ranges::sort(samples);
     std::printf(
         "{\"peer\":\"stator\",\"runtime\":\"one_loop\",\"operation\":\"%s\",\"ns\":%.2f,"
         "\"min_ns\":%.2f,\"max_ns\":%.2f,\"repetitions\":%zu}\n",
         operation,
-        samples[repetitions / 2],
+        samples[samples.size() / 2],
         samples.front(),
         samples.back(),
-        repetitions
+        samples.size()
     );
     std::fflush(stdout);
 }
@@ -221,13 +228,13 @@ int main(int count, char** arguments) {
         return 2;
     }
     try {
-        measure("spawn", repetitions, [] { return on_loop(spawn); });
-        measure("yield", repetitions, [] { return on_loop(yield_in_turns); });
-        measure("channel", repetitions, [] { return on_loop(send_and_receive); });
-        measure("cancel_per_child", repetitions, [] { return on_loop(cancel_per_child); });
-        measure("wake", repetitions, [] { return on_loop(wake); });
-        measure("remote_spawn", repetitions, remote_spawn);
-        measure("remote_spawn_parked", repetitions, remote_spawn_parked);
+        report("spawn", on_loop(repetitions, spawn));
+        report("yield", on_loop(repetitions, yield_in_turns));
+        report("channel", on_loop(repetitions, send_and_receive));
+        report("cancel_per_child", on_loop(repetitions, cancel_per_child));
+        report("wake", on_loop(repetitions, wake));
+        report("remote_spawn", repeated(repetitions, remote_spawn));
+        report("remote_spawn_parked", repeated(repetitions, remote_spawn_parked));
     } catch (const std::exception& error) {
         std::fprintf(stderr, "error: %s\n", error.what());
         return 1;
