@@ -199,6 +199,12 @@ transport::MuxPool& ClusterState::pool() {
     return *side.pool;
 }
 
+TaskScope& ClusterState::feeds() {
+    auto& side = sides_.current();
+    if (!side.feeds) side.feeds = std::make_unique<TaskScope>(runtime_.transports_token());
+    return *side.feeds;
+}
+
 Result<Task<>> ClusterState::dispatch(
     std::unique_ptr<transport::ServerCall>& call, const transport::OpenHead& head
 ) {
@@ -214,13 +220,8 @@ Result<Task<>> ClusterState::dispatch(
             fmt::format("payload codec {} is not known here", head.codec)
         );
     }
-    if (!transport::one_request(head.shape)) {
-        return fail(
-            ErrorCode::unimplemented,
-            "component.streamed_input",
-            "this worker takes one request message per call"
-        );
-    }
+    if (auto fits = (*served)->check_shape(head.shape); !fits)
+        return std::unexpected{std::move(fits.error())};
     if (auto admitted = (*served)->admit(); !admitted)
         return std::unexpected{std::move(admitted.error())};
     Context context{Context::Options{
@@ -263,6 +264,9 @@ Task<> ClusterState::close_pool() {
     auto& side = sides_.current();
     if (side.pool) co_await side.pool->close();
     side.pool.reset();
+    // Their calls have ended with the connections.
+    if (side.feeds) co_await side.feeds->close(CancelReason::shutdown);
+    side.feeds.reset();
     side.served.reset();
 }
 

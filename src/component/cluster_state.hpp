@@ -57,6 +57,8 @@ public:
 
     /// This loop's connections.
     transport::MuxPool& pool();
+    /// Owns the tasks that pull the input streams of this loop's calls.
+    TaskScope& feeds();
 
     Task<> tear_down(Deadline deadline) override;
     std::vector<std::string> unfinished() const override;
@@ -66,6 +68,7 @@ private:
     struct Side {
         std::unique_ptr<transport::MuxPool> pool;
         std::optional<discovery::Snapshot<ServedTable>::Reader> served;
+        std::unique_ptr<TaskScope> feeds;
     };
 
     Task<std::shared_ptr<store::KeyValueStore>> open_store();

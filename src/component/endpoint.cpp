@@ -125,8 +125,8 @@ Task<> ServedEndpoint::shutdown(Deadline deadline) const {
     }(running_, deadline);
 }
 
-Task<ServedEndpoint> Endpoint::start_raw(RawHandler handler, ServeOptions options) const {
-    return [](std::shared_ptr<ClusterState> cluster, EndpointId id, RawHandler raw, ServeOptions how
+Task<ServedEndpoint> Endpoint::start_raw(Handler handler, ServeOptions options) const {
+    return [](std::shared_ptr<ClusterState> cluster, EndpointId id, Handler raw, ServeOptions how
            ) -> Task<ServedEndpoint> {
         const auto address = co_await cluster->advertised();
         const auto instance = how.instance_id ? how.instance_id : cluster->instance_id();
@@ -157,8 +157,8 @@ Task<ServedEndpoint> Endpoint::start_raw(RawHandler handler, ServeOptions option
     }(state_, id_, std::move(handler), options);
 }
 
-Task<> Endpoint::serve_raw(RawHandler handler, ServeOptions options) const {
-    return [](Endpoint endpoint, RawHandler raw, ServeOptions how) -> Task<> {
+Task<> Endpoint::serve_raw(Handler handler, ServeOptions options) const {
+    return [](Endpoint endpoint, Handler raw, ServeOptions how) -> Task<> {
         const auto served = co_await endpoint.start_raw(std::move(raw), how);
         const auto token = co_await current_token();
         co_await token.wait();

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "component/client_state.hpp"
+#include "component/input_feed.hpp"
 #include "stator/base/random.hpp"
 #include "stator/base/sink.hpp"
 #include "stator/component/router.hpp"
@@ -36,6 +37,16 @@ struct RouteCore::State {
     const std::shared_ptr<ClientState> shared;
     const RouterMode mode;
     std::atomic<std::size_t> turn{0};
+
+    /// The answer to `input`, Bytes or Stream<Bytes>.
+    template <class Input>
+    static auto route(
+        std::shared_ptr<State> self,
+        Context context,
+        Input input,
+        CallOptions options,
+        transport::CallShape shape
+    );
 };
 
 namespace {
@@ -136,6 +147,7 @@ struct Route {
     CallOptions options;
     transport::CallShape shape;
     Deadline deadline;
+    std::shared_ptr<InputFeed> input{};  // none: the request is one message
     Attempts attempts{};
 
     InstancePtr choose();
@@ -144,6 +156,7 @@ struct Route {
     Task<std::shared_ptr<transport::MuxConnection>> reach(InstancePtr instance);
     /// Sends the call and waits until it is accepted; false when it may go elsewhere.
     Task<bool> place(MuxCall* call, InstancePtr instance, Bytes request);
+    bool may_be_sent_again() const noexcept;
     void learn_from_refusal(const MuxCall& call, InstanceId instance) const;
     Result<void> open(MuxCall& call, const Instance& instance, const Bytes& request) const;
     /// Throws `error` unless the call may be sent to another instance.
@@ -209,13 +222,16 @@ Result<void> Route::open(MuxCall& call, const Instance& instance, const Bytes& r
         head.trace =
             transport::TraceContext{trace->trace_id, trace->span_id, trace->flags, trace->state};
     }
-    return call.open(head, request);
+    return input ? call.open(head, *input) : call.open(head, request);
+}
+
+bool Route::may_be_sent_again() const noexcept {
+    return mode != RouterMode::direct && !options.at_most_once;
 }
 
 void Route::go_elsewhere_or_throw(const Error& error, bool maybe_begun) {
-    const bool allowed = mode != RouterMode::direct && !options.at_most_once &&
-                         attempts.count() < max_attempts && is_about_the_worker(error.code()) &&
-                         !deadline.passed();
+    const bool allowed = may_be_sent_again() && attempts.count() < max_attempts &&
+                         is_about_the_worker(error.code()) && !deadline.passed();
     if (!allowed) throw error;
     sink().count(
         maybe_begun ? "component_calls_resent_unaccepted_total" : "component_calls_resent_total", 1
@@ -244,7 +260,10 @@ Task<bool> Route::place(MuxCall* call, InstancePtr instance, Bytes request) {
         go_elsewhere_or_throw(opened.error(), false);
         co_return false;
     }
+    if (input) input->attach(*call, client->cluster->feeds());
     if (!co_await call->accepted()) {
+        // Ended from here: by its deadline, a kill, or its input.
+        if (call->fate() == CallFate::accepted) throw *call->error();
         learn_from_refusal(*call, instance->id);
         go_elsewhere_or_throw(*call->error(), call->fate() == CallFate::not_accepted);
         co_return false;
@@ -253,7 +272,8 @@ Task<bool> Route::place(MuxCall* call, InstancePtr instance, Bytes request) {
     co_return true;
 }
 
-Stream<Bytes> run(std::unique_ptr<Route> route, Bytes request) {
+/// The answer to a request of one message.
+Stream<Bytes> through(std::unique_ptr<Route> route, Bytes request) {
     const auto token = co_await current_token();
     for (;;) {
         const auto instance = route->choose();
@@ -274,14 +294,92 @@ Stream<Bytes> run(std::unique_ptr<Route> route, Bytes request) {
     }
 }
 
-}  // namespace
+/// Ends the input with the stream of the answer, wherever that ends.
+class FeedOwner {
+public:
+    FeedOwner(InputFeed& feed, CancellationToken caller) noexcept
+        : feed_{feed}, caller_{std::move(caller)} {}
+    FeedOwner(const FeedOwner&) = delete;
+    FeedOwner& operator=(const FeedOwner&) = delete;
+    ~FeedOwner() {
+        const auto reason = caller_.cause();
+        feed_.close(reason == CancelReason::none ? CancelReason::parent : reason);
+    }
 
-RouteCore::RouteCore(Client client, RouterMode mode)
-    : state_{std::make_shared<State>(std::move(client), mode)} {}
+private:
+    InputFeed& feed_;
+    CancellationToken caller_;
+};
 
-const Client& RouteCore::client() const noexcept { return state_->client; }
+/// No item goes to a call that is gone.
+class Attachment {
+public:
+    explicit Attachment(InputFeed& feed) noexcept : feed_{feed} {}
+    Attachment(const Attachment&) = delete;
+    Attachment& operator=(const Attachment&) = delete;
+    ~Attachment() { feed_.detach(); }
 
-namespace {
+private:
+    InputFeed& feed_;
+};
+
+/// As `through`, for a request that is a stream.
+Stream<Bytes> run_with_input(std::unique_ptr<Route> route, CancellationToken token) {
+    for (;;) {
+        const auto instance = route->choose();
+        route->attempts.add(*instance);
+        auto connection = co_await route->reach(instance);
+        if (!connection) continue;
+        MuxCall call{std::move(connection)};
+        call.set_drop_reason_from(token);
+        const CallControl control{call, route->context, route->deadline};
+        const Attachment attachment{*route->input};
+        if (!co_await route->place(&call, instance, {})) continue;
+        route->input->accepted();
+        for (;;) {
+            auto item = call.try_next();
+            if (!item) item = co_await call.next();
+            if (!item) co_return;
+            co_yield std::move(*item);
+        }
+    }
+}
+
+/// The answer; and when that is over, or fails, nothing of the input runs any more.
+Stream<Bytes> run_to_the_end_of_input(std::unique_ptr<Route> route) {
+    const auto input = route->input;
+    const auto token = co_await current_token();
+    const FeedOwner owner{*input, token};
+    auto items = run_with_input(std::move(route), token);
+    std::exception_ptr failure;
+    try {
+        while (auto item = co_await items.next()) co_yield std::move(*item);
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    co_await input->closed();
+    if (failure) std::rethrow_exception(failure);
+}
+
+/// Keeps `client`, and with it `turn`.
+std::unique_ptr<Route> make_route(
+    std::shared_ptr<ClientState> client,
+    RouterMode mode,
+    std::atomic<std::size_t>& turn,
+    Context context,
+    CallOptions options,
+    transport::CallShape shape
+) {
+    const auto deadline = earliest(context.deadline(), options.deadline);
+    return std::make_unique<Route>(Route{
+        std::move(client), mode, &turn, std::move(context), std::move(options), shape, deadline
+    });
+}
+
+Stream<Bytes> through(std::unique_ptr<Route> route, Stream<Bytes> input) {
+    route->input = std::make_shared<InputFeed>(std::move(input), route->may_be_sent_again());
+    return run_to_the_end_of_input(std::move(route));
+}
 
 Task<Bytes> only_item(Stream<Bytes> items) {
     auto item = co_await items.next();
@@ -292,34 +390,66 @@ Task<Bytes> only_item(Stream<Bytes> items) {
     co_return std::move(*item);
 }
 
+/// As `only_item`, and waits for the end of the input.
+Task<Bytes> item_and_end(Stream<Bytes> items) {
+    auto item = co_await items.next();
+    if (!item)
+        throw Error{
+            ErrorCode::protocol, "component.no_reply", "the call ended without its one reply"
+        };
+    (void)co_await items.next();
+    co_return std::move(*item);
+}
+
 }  // namespace
 
+RouteCore::RouteCore(Client client, RouterMode mode)
+    : state_{std::make_shared<State>(std::move(client), mode)} {}
+
+const Client& RouteCore::client() const noexcept { return state_->client; }
+
+template <class Input>
+auto RouteCore::State::route(
+    std::shared_ptr<State> self,
+    Context context,
+    Input input,
+    CallOptions options,
+    transport::CallShape shape
+) {
+    auto& turn = self->turn;
+    const auto mode = self->mode;
+    auto* client = self->shared.get();
+    // Owns the whole state: a stream may outlive its router.
+    return through(
+        make_route(
+            {std::move(self), client}, mode, turn, std::move(context), std::move(options), shape
+        ),
+        std::move(input)
+    );
+}
+
 Stream<Bytes> RouteCore::generate(Context context, Bytes request, CallOptions options) const {
-    const auto deadline = earliest(context.deadline(), options.deadline);
-    auto route = std::make_unique<Route>(Route{
-        state_->shared,
-        state_->mode,
-        &state_->turn,
-        std::move(context),
-        std::move(options),
-        transport::CallShape::server_streaming,
-        deadline
-    });
-    return run(std::move(route), std::move(request));
+    constexpr auto shape = transport::CallShape::server_streaming;
+    return State::route(state_, std::move(context), std::move(request), std::move(options), shape);
 }
 
 Task<Bytes> RouteCore::ask(Context context, Bytes request, CallOptions options) const {
-    const auto deadline = earliest(context.deadline(), options.deadline);
-    auto route = std::make_unique<Route>(Route{
-        state_->shared,
-        state_->mode,
-        &state_->turn,
-        std::move(context),
-        std::move(options),
-        transport::CallShape::unary,
-        deadline
-    });
-    return only_item(run(std::move(route), std::move(request)));
+    constexpr auto shape = transport::CallShape::unary;
+    return only_item(
+        State::route(state_, std::move(context), std::move(request), std::move(options), shape)
+    );
+}
+
+Stream<Bytes> RouteCore::generate(Context context, Stream<Bytes> input, CallOptions options) const {
+    constexpr auto shape = transport::CallShape::bidirectional;
+    return State::route(state_, std::move(context), std::move(input), std::move(options), shape);
+}
+
+Task<Bytes> RouteCore::ask(Context context, Stream<Bytes> input, CallOptions options) const {
+    constexpr auto shape = transport::CallShape::client_streaming;
+    return item_and_end(
+        State::route(state_, std::move(context), std::move(input), std::move(options), shape)
+    );
 }
 
 }  // namespace stator::inline component

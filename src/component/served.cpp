@@ -90,7 +90,7 @@ void RunningRequest::on_kill(CancelReason reason) noexcept {
 Served::Served(
     EndpointId id,
     InstanceId instance,
-    RawHandler handler,
+    Handler handler,
     std::uint32_t max_inflight,
     std::size_t loops
 )
@@ -100,6 +100,23 @@ Served::Served(
       max_inflight_{max_inflight},
       metrics_{id_},
       rooms_{loops} {}
+
+Result<void> Served::check_shape(transport::CallShape shape) const {
+    if (transport::one_request(shape) == transport::one_request(handler_.shape())) return {};
+    metrics_.errors(ErrorCode::invalid_request).add();
+    const bool takes_one = transport::one_request(handler_.shape());
+    return fail(
+        ErrorCode::invalid_request,
+        "component.wrong_shape",
+        fmt::format(
+            "{} is {}: its request is {}; the call is {}",
+            id_.to_string(),
+            to_string(handler_.shape()),
+            takes_one ? "one message" : "a stream of items",
+            to_string(shape)
+        )
+    );
+}
 
 Result<void> Served::admit() {
     const auto before = inflight_.fetch_add(1);
@@ -224,14 +241,66 @@ Task<> send_items(
     call->end();
 }
 
-}  // namespace
+/// The request items as the handler reads them; keeps the call, in case the handler keeps it.
+Stream<Bytes> read_input(
+    std::shared_ptr<transport::ServerCall> call, std::shared_ptr<Served> served
+) {
+    for (;;) {
+        auto item = call->try_next();
+        if (!item) item = co_await call->next();
+        if (!item) co_return;
+        served->metrics().request_bytes.add(item->size());
+        co_yield std::move(*item);
+    }
+}
 
-Task<> serve_call(
+/// Ends the call with what its handler, or its kill, ended with.
+void end_failed(
+    const Served& served,
+    transport::ServerCall& call,
+    const Context& context,
+    const runtime::detail::DeadlineGuard& deadline,
+    Error error
+) {
+    if (error.code() == ErrorCode::cancelled && context.killed())
+        error = killed_error(context, deadline);
+    served.metrics().errors(error.code()).add();
+    call.fail(error);
+}
+
+Task<> serve_stream(
+    std::shared_ptr<Served> served,
+    std::shared_ptr<transport::ServerCall> call,
+    Context context,
+    PayloadCodec codec,
+    bool one_response
+) {
+    RunningRequest running{served, *call, context};
+    call->observe(&running);
+    runtime::detail::DeadlineGuard deadline{
+        *Loop::current(), context.deadline(), context.kill_token()
+    };
+    std::optional<Error> failure;
+    try {
+        co_await send_items(
+            call.get(),
+            served->handler()(context, read_input(call, served), codec),
+            one_response,
+            &served->metrics()
+        );
+    } catch (...) {
+        failure = to_error(std::current_exception());
+    }
+    if (failure) end_failed(*served, *call, context, deadline, std::move(*failure));
+    call->close_input();
+}
+
+Task<> serve_request(
     std::shared_ptr<Served> served,
     std::unique_ptr<transport::ServerCall> call,
     Context context,
     PayloadCodec codec,
-    transport::CallShape shape
+    bool one_response
 ) {
     // Declared before what refers to it; both go before the call, whose end releases the stream.
     RunningRequest running{served, *call, context};
@@ -248,7 +317,7 @@ Task<> serve_call(
             co_await send_items(
                 call.get(),
                 served->handler()(context, std::move(*request), codec),
-                transport::one_response(shape),
+                one_response,
                 &served->metrics()
             );
         } else if (!call->over()) {
@@ -261,11 +330,27 @@ Task<> serve_call(
     } catch (...) {
         failure = to_error(std::current_exception());
     }
-    if (!failure) co_return;
-    if (failure->code() == ErrorCode::cancelled && context.killed())
-        failure = killed_error(context, deadline);
-    served->metrics().errors(failure->code()).add();
-    call->fail(*failure);
+    if (failure) end_failed(*served, *call, context, deadline, std::move(*failure));
+}
+
+}  // namespace
+
+Task<> serve_call(
+    std::shared_ptr<Served> served,
+    std::unique_ptr<transport::ServerCall> call,
+    Context context,
+    PayloadCodec codec,
+    transport::CallShape shape
+) {
+    const bool one_response = transport::one_response(shape);
+    if (transport::one_request(shape)) {
+        return serve_request(
+            std::move(served), std::move(call), std::move(context), codec, one_response
+        );
+    }
+    return serve_stream(
+        std::move(served), std::move(call), std::move(context), codec, one_response
+    );
 }
 
 }  // namespace stator::inline component

@@ -70,16 +70,19 @@ public:
     Served(
         EndpointId id,
         InstanceId instance,
-        RawHandler handler,
+        Handler handler,
         std::uint32_t max_inflight,
         std::size_t loops
     );
 
     const EndpointId& id() const noexcept { return id_; }
     InstanceId instance() const noexcept { return instance_; }
-    const RawHandler& handler() const noexcept { return handler_; }
+    const Handler& handler() const noexcept { return handler_; }
     const EndpointMetrics& metrics() const noexcept { return metrics_; }
 
+    /// Errors: invalid_request "component.wrong_shape" when a caller with that shape and the
+    /// handler disagree on whether the request is one message or a stream.
+    Result<void> check_shape(transport::CallShape shape) const;
     /// Counts the request in; the error with which it is refused otherwise.
     Result<void> admit();
     /// From now on requests are refused with `draining`.
@@ -108,7 +111,7 @@ private:
 
     const EndpointId id_;
     const InstanceId instance_;
-    const RawHandler handler_;
+    const Handler handler_;
     const std::uint32_t max_inflight_;
     const EndpointMetrics metrics_;
     std::atomic<std::size_t> inflight_{0};
@@ -141,7 +144,7 @@ private:
         by_path_;
 };
 
-/// Serves one admitted call to its end.
+/// Serves one admitted call to its end; its shape has been checked.
 Task<> serve_call(
     std::shared_ptr<Served> served,
     std::unique_ptr<transport::ServerCall> call,

@@ -1,15 +1,10 @@
 #include "stator/transport/mux_call.hpp"
 
+#include <utility>
+
+#include <fmt/format.h>
+
 namespace stator::transport {
-
-namespace {
-
-// How many messages may queue as slices of receive blocks behind a consumer that has been woken: it
-// takes them in this turn, so copying them out of their block would be wasted. Beyond that it is a
-// consumer that lags.
-constexpr std::size_t burst = 1024;
-
-}  // namespace
 
 MuxCall::~MuxCall() {
     if (stream_ == 0) return;
@@ -23,11 +18,54 @@ MuxCall::~MuxCall() {
 }
 
 Result<void> MuxCall::open(const OpenHead& head, const Bytes& request) {
-    auto opened = connection_->session_.open(head, &request, true, this, connection_->loop_.now());
-    if (!opened) return std::unexpected{opened.error()};
-    stream_ = *opened;
+    return opened(connection_->session_.open(head, &request, true, this, connection_->loop_.now()));
+}
+
+Result<void> MuxCall::open(const OpenHead& head, CallWriter& writer) {
+    writer_ = &writer;
+    return opened(connection_->session_.open(head, nullptr, false, this, connection_->loop_.now()));
+}
+
+Result<void> MuxCall::opened(Result<StreamId> stream) noexcept {
+    if (!stream) return std::unexpected{std::move(stream).error()};
+    stream_ = *stream;
     connection_->touch();
     return {};
+}
+
+bool MuxCall::send(Bytes item) {
+    if (ended_ || half_closed_) return false;
+    const auto size = item.size();
+    const auto status = connection_->session_.send(stream_, std::move(item), false);
+    connection_->touch();
+    if (status == SendStatus::too_large) {
+        throw Error{
+            ErrorCode::payload_too_large,
+            "mux.message_too_large",
+            fmt::format(
+                "an item of {} bytes; the worker takes at most {}",
+                size,
+                connection_->peer().max_message
+            )
+        };
+    }
+    write_wait_ = status == SendStatus::wait;
+    return status != SendStatus::gone;
+}
+
+void MuxCall::half_close() noexcept {
+    if (ended_ || std::exchange(half_closed_, true)) return;
+    connection_->session_.end(stream_);
+    connection_->touch();
+}
+
+void MuxCall::writable() noexcept {
+    write_wait_ = false;
+    if (writer_ != nullptr) writer_->on_writable();
+}
+
+void MuxCall::end_input() noexcept {
+    if (writer_ != nullptr) writer_->on_ended();
 }
 
 void MuxCall::notify() noexcept {
@@ -37,16 +75,19 @@ void MuxCall::notify() noexcept {
 
 void MuxCall::take(Bytes message, bool end) {
     accepted_ = true;
-    const bool taken_soon = (changed_.has_waiter() || woken_) && queue_.size() < burst;
+    const bool taken_soon =
+        (changed_.has_waiter() || woken_) && queue_.size() < MessageQueue::burst;
     queue_.push(taken_soon ? std::move(message) : message.compact());
     ended_ = ended_ || end;
     notify();
+    if (end) end_input();
 }
 
 void MuxCall::ended() noexcept {
     accepted_ = true;
     ended_ = true;
     notify();
+    end_input();
 }
 
 void MuxCall::failed(const Error& error, CallFate fate) {
@@ -55,6 +96,7 @@ void MuxCall::failed(const Error& error, CallFate fate) {
     accepted_ = accepted_ || fate == CallFate::accepted;
     ended_ = true;
     notify();
+    end_input();
 }
 
 void MuxCall::mark_accepted() noexcept {
@@ -98,7 +140,11 @@ void MuxCall::abort(CancelReason reason, Error error) {
     if (stream_ == 0 || ended_) return;
     connection_->session_.kill(stream_, reason);
     connection_->touch();
-    failed(error, CallFate::accepted);
+    error_ = std::move(error);
+    fate_ = CallFate::accepted;
+    ended_ = true;
+    notify();
+    end_input();
 }
 
 }  // namespace stator::transport

@@ -273,10 +273,12 @@ void MuxConnection::on_end(StreamId, void* context) {
 }
 
 void MuxConnection::on_writable(StreamId, void* context) {
-    if (context == nullptr || session_.role() == MuxRole::dialler) return;
-    auto* call = static_cast<ServerCall*>(context);
-    call->write_wait_ = false;
-    call->writable_.notify();
+    if (context == nullptr) return;
+    if (session_.role() == MuxRole::dialler) {
+        static_cast<MuxCall*>(context)->writable();
+    } else {
+        static_cast<ServerCall*>(context)->sent();
+    }
 }
 
 void MuxConnection::on_drain(InstanceId instance, std::string_view) {

@@ -15,14 +15,31 @@ ServerCall::~ServerCall() {
 }
 
 void ServerCall::take(Bytes message, bool end) {
-    queue_.push(readable_.has_waiter() || queue_.empty() ? std::move(message) : message.compact());
+    const bool taken_soon = queue_.empty() || ((readable_.has_waiter() || woken_) &&
+                                               queue_.size() < MessageQueue::burst);
+    queue_.push(taken_soon ? std::move(message) : message.compact());
     input_ended_ = input_ended_ || end;
+    wake_reader();
+}
+
+void ServerCall::wake_reader() noexcept {
+    woken_ = readable_.has_waiter() || woken_;
     readable_.notify();
 }
 
 void ServerCall::half_closed() noexcept {
     input_ended_ = true;
-    readable_.notify();
+    wake_reader();
+}
+
+void ServerCall::sent() noexcept {
+    write_wait_ = false;
+    writable_.notify();
+}
+
+void ServerCall::close_input() noexcept {
+    over_ = true;
+    wake_reader();
 }
 
 void ServerCall::stopped(CancelReason reason) noexcept {
@@ -50,7 +67,12 @@ std::optional<Bytes> ServerCall::try_next() {
 }
 
 Task<std::optional<Bytes>> ServerCall::next() {
-    while (queue_.empty() && !input_ended_ && !over_) co_await readable_.wait();
+    while (queue_.empty() && !input_ended_ && !over_) {
+        woken_ = false;
+        co_await readable_.wait();
+    }
+    if (kill_reason_ != CancelReason::none && !input_ended_)
+        throw Error{ErrorCode::cancelled, "mux.killed", "the caller ended the call"};
     co_return try_next();
 }
 

@@ -60,14 +60,14 @@ public:
     Task<> serve(F handler, ServeOptions options = {}) const {
         return serve_raw(make_handler(std::move(handler)), options);
     }
-    Task<> serve_raw(RawHandler handler, ServeOptions options = {}) const;
+    Task<> serve_raw(Handler handler, ServeOptions options = {}) const;
 
     /// As `serve`, but returns as soon as the instance can be called and found.
     template <class F>
     Task<ServedEndpoint> start(F handler, ServeOptions options = {}) const {
         return start_raw(make_handler(std::move(handler)), options);
     }
-    Task<ServedEndpoint> start_raw(RawHandler handler, ServeOptions options = {}) const;
+    Task<ServedEndpoint> start_raw(Handler handler, ServeOptions options = {}) const;
 
     /// Watches the endpoint's instances. Errors: the store's.
     Task<Client> client() const;

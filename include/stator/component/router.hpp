@@ -42,6 +42,23 @@ public:
     Stream<Bytes> generate(Context context, Bytes request, CallOptions options) const;
     /// The single answer of a unary call.
     Task<Bytes> ask(Context context, Bytes request, CallOptions options) const;
+
+    /// A bidirectional call: the request is the stream `input`, closed at the worker when it ends.
+    ///
+    /// `input` runs on the loop of the call, beside whoever reads the answer: an item is pulled
+    /// only when it can be sent, whether or not the answer is being read. What it throws kills the
+    /// call and comes out of the answer. Once the call has ended it is cancelled where it waits;
+    /// before `next` says so of the answer (end or error), it is gone. Dropping the answer waits
+    /// for nothing: what `input` refers to must live until it has unwound, a turn of the loop
+    /// later, so it should hold what it needs by value.
+    ///
+    /// An unaccepted call is sent elsewhere with all items again: they are kept until it is
+    /// accepted, and no more is pulled meanwhile once 256 KiB are. Errors: also `invalid_request`
+    /// (component.wrong_shape) of a worker that takes one message.
+    Stream<Bytes> generate(Context context, Stream<Bytes> input, CallOptions options) const;
+    /// A client streaming call: many items, one answer, `input` as above. It is over when this
+    /// returns or throws.
+    Task<Bytes> ask(Context context, Stream<Bytes> input, CallOptions options) const;
     const Client& client() const noexcept;
 
 private:
@@ -80,6 +97,39 @@ public:
         return decode_one(
             core_.ask(
                 std::move(context), detail::encoded(std::move(input), codec), std::move(options)
+            ),
+            codec
+        );
+    }
+
+    /// A bidirectional call: a stream of requests, a stream of items. How `input` runs and ends: as
+    /// RouteCore::generate says.
+    Stream<Out> generate(Stream<In> input, CallOptions options = {}) const {
+        return generate(Context{}, std::move(input), std::move(options));
+    }
+    Stream<Out> generate(Context context, Stream<In> input, CallOptions options = {}) const {
+        const auto codec = options.codec;
+        return decode_items(
+            core_.generate(
+                std::move(context),
+                detail::encoded_items(std::move(input), codec),
+                std::move(options)
+            ),
+            codec
+        );
+    }
+
+    /// A client streaming call: a stream of requests, one answer.
+    Task<Out> ask(Stream<In> input, CallOptions options = {}) const {
+        return ask(Context{}, std::move(input), std::move(options));
+    }
+    Task<Out> ask(Context context, Stream<In> input, CallOptions options = {}) const {
+        const auto codec = options.codec;
+        return decode_one(
+            core_.ask(
+                std::move(context),
+                detail::encoded_items(std::move(input), codec),
+                std::move(options)
             ),
             codec
         );

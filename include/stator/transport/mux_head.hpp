@@ -12,23 +12,9 @@
 #include "stator/base/error.hpp"
 #include "stator/base/instance_id.hpp"
 #include "stator/base/request_id.hpp"
+#include "stator/transport/call_shape.hpp"
 
 namespace stator::transport {
-
-/// How many messages go each way. The numbers are wire values.
-enum class CallShape : std::uint8_t {
-    unary = 0,             ///< one, one
-    server_streaming = 1,  ///< one, any number
-    client_streaming = 2,  ///< any number, one
-    bidirectional = 3,     ///< any number, any number
-};
-
-/// Whether the caller sends exactly one message.
-constexpr bool one_request(CallShape shape) noexcept { return static_cast<unsigned>(shape) < 2; }
-/// Whether the worker answers with exactly one message.
-constexpr bool one_response(CallShape shape) noexcept {
-    return (static_cast<unsigned>(shape) & 1U) == 0;
-}
 
 /// A free header: a key of 1 to 256 visible ASCII characters, a value of any bytes.
 struct HeaderField {

@@ -39,8 +39,10 @@ public:
     /// `observer` must live until the call is dropped or another one is set.
     void observe(CallObserver* observer) noexcept { observer_ = observer; }
 
-    /// The next request message; nothing once the caller's half is closed.
-    /// Errors: `disconnected`, `cancelled`. Cancel safety: throws `cancelled`, no message is lost.
+    /// The next request message; nothing once the caller's half is closed and all of it taken, or
+    /// the answer has ended. Errors: `cancelled` (mux.killed) when the caller killed the call or is
+    /// gone: what came is not all of it. Cancel safety: throws `cancelled`, no message is lost. One
+    /// `next` at a time.
     Task<std::optional<Bytes>> next();
     /// A message that is there already, without waiting.
     std::optional<Bytes> try_next();
@@ -57,6 +59,10 @@ public:
     /// Ends the answer with an error after what was sent.
     void fail(const Error& error) noexcept;
 
+    /// Nothing more is sent or taken: who waits for a request message gets nothing. For a reader
+    /// that outlives the answer.
+    void close_input() noexcept;
+
     bool over() const noexcept { return over_; }
     /// Why the caller ended it (none while it did not).
     CancelReason kill_reason() const noexcept { return kill_reason_; }
@@ -66,6 +72,8 @@ private:
     friend class MuxConnection;
     void take(Bytes message, bool end);
     void half_closed() noexcept;
+    void wake_reader() noexcept;
+    void sent() noexcept;
     void stopped(CancelReason reason) noexcept;
     void killed(CancelReason reason) noexcept;
     void refuse(const Error& error) noexcept;
@@ -79,6 +87,7 @@ private:
     Signal writable_;
     CancelReason kill_reason_ = CancelReason::none;
     bool input_ended_ = false;
+    bool woken_ = false;  // the reader has been woken and will take what is queued in this turn
     bool write_wait_ = false;
     bool over_ = false;
 };
