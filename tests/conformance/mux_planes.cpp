@@ -1,0 +1,52 @@
+// The suite on the native multiplexed plane, with its normal windows and with the least ones.
+#include "shapes_fixture.hpp"
+#include "stator/base/random.hpp"
+
+namespace stator::testing {
+namespace {
+
+class MuxPlane : public Plane {
+public:
+    explicit MuxPlane(settings::MuxSettings mux) : mux_{mux} {}
+    Task<DistributedRuntime> join(const Runtime& runtime) override {
+        DistributedConfig config;
+        config.discovery = DiscoveryBackend::memory;
+        config.memory_name = store_;
+        config.mux = mux_;
+        return DistributedRuntime::connect(runtime, config);
+    }
+    std::size_t window() const override { return mux_.most_stream_window; }
+    std::size_t huge_item() const override { return mux_.max_message_size - 64; }
+
+private:
+    const settings::MuxSettings mux_;
+    const std::string store_ = std::to_string(os_random());
+};
+
+PlaneKind normal() {
+    settings::MuxSettings mux;
+    mux.max_message_size = 8U << 20U;
+    return {"Mux", [mux] { return std::make_unique<MuxPlane>(mux); }};
+}
+
+PlaneKind narrow() {
+    settings::MuxSettings mux;
+    mux.stream_window = 16U << 10U;
+    mux.least_stream_window = 16U << 10U;
+    mux.most_stream_window = 16U << 10U;
+    mux.connection_window = 256U << 10U;
+    mux.memory_limit = 1U << 20U;
+    mux.max_message_size = 2U << 20U;
+    mux.large_message_budget = 3U << 20U;
+    return {"MuxNarrow", [mux] { return std::make_unique<MuxPlane>(mux); }};
+}
+
+const std::vector<PlaneKind> planes{normal(), narrow()};
+
+INSTANTIATE_TEST_SUITE_P(Mux, EveryShape, cases(planes, every_shape), case_name);
+INSTANTIATE_TEST_SUITE_P(Mux, AnswerStreams, cases(planes, answer_streams), case_name);
+INSTANTIATE_TEST_SUITE_P(Mux, RequestStreams, cases(planes, request_streams), case_name);
+INSTANTIATE_TEST_SUITE_P(Mux, BothWays, cases(planes, both_ways), case_name);
+
+}  // namespace
+}  // namespace stator::testing
