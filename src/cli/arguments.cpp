@@ -41,6 +41,8 @@ std::unexpected<Error> not_yet(std::string message) {
 struct RawArguments {
     std::string endpoint;
     std::string request;
+    std::string input;
+    std::string shape = "server";
     std::string mode;
     std::string instance;
     std::string plane = "auto";
@@ -92,6 +94,32 @@ Result<void> check_plane(const RawArguments& raw) {
     return usage(fmt::format("no plane is called {}; {}", quoted_text(raw.plane), what_exists));
 }
 
+Result<transport::CallShape> shape_of(const RawArguments& raw) {
+    using enum transport::CallShape;
+    if (raw.shape == "unary") return unary;
+    if (raw.shape == "server") return server_streaming;
+    if (raw.shape == "client") return client_streaming;
+    if (raw.shape == "bidirectional") return bidirectional;
+    return usage(fmt::format(
+        "no shape is called {}; there are unary, server, client and bidirectional",
+        quoted_text(raw.shape)
+    ));
+}
+
+/// A call has a request or an input, and stdin can be read once only.
+Result<void> check_input(const RawArguments& raw) {
+    if (raw.request.empty() && raw.input.empty()) {
+        return usage("the request is missing: give it as JSON, or its items with --input FILE");
+    }
+    if (!raw.request.empty() && !raw.input.empty()) {
+        return usage("--input takes the place of the request; give one of them");
+    }
+    if (raw.input == "-" && raw.count > 1) {
+        return usage("--input - can be read for one call only; --count needs a file");
+    }
+    return {};
+}
+
 Result<InstanceId> instance_of(const RawArguments& raw, RouterMode mode) {
     if (raw.instance.empty()) {
         if (mode != RouterMode::direct) return InstanceId{};
@@ -124,13 +152,16 @@ Result<Arguments> serve_arguments(const RawArguments& raw) {
         "--max-inflight", raw.max_inflight, 0, std::numeric_limits<std::uint32_t>::max()
     );
     if (!max_inflight) return std::unexpected{std::move(max_inflight).error()};
-    return ServeArguments{std::move(*endpoint), *instances, *max_inflight};
+    const auto shape = shape_of(raw);
+    if (!shape) return std::unexpected{shape.error()};
+    return ServeArguments{std::move(*endpoint), *instances, *max_inflight, *shape};
 }
 
 Result<Arguments> call_arguments(const RawArguments& raw, bool summary) {
     CallArguments call;
     auto endpoint = endpoint_of(raw);
     if (!endpoint) return std::unexpected{std::move(endpoint).error()};
+    if (auto good = check_input(raw); !good) return std::unexpected{std::move(good).error()};
     const auto mode = mode_of(raw);
     if (!mode) return std::unexpected{mode.error()};
     if (auto good = check_plane(raw); !good) return std::unexpected{std::move(good).error()};
@@ -146,6 +177,7 @@ Result<Arguments> call_arguments(const RawArguments& raw, bool summary) {
     return CallArguments{
         .endpoint = std::move(*endpoint),
         .request = raw.request,
+        .input = raw.input,
         .mode = *mode,
         .instance = *instance,
         .timeout = *timeout,
@@ -213,13 +245,18 @@ private:
         serve->add_option("endpoint", raw_.endpoint, "ns.component.endpoint")->required();
         serve->add_option("--instances", raw_.instances, "Instances, each with an id (1)");
         serve->add_option("--max-inflight", raw_.max_inflight, "Requests at a time, of each (any)");
+        serve->add_option(
+            "--shape", raw_.shape, "unary, server (default), client or bidirectional"
+        );
     }
 
     void add_call() {
         auto* call = app_.add_subcommand("call", "Call an endpoint, print its items as JSON lines");
         call->add_option("endpoint", raw_.endpoint, "ns.component.endpoint")->required();
-        call->add_option("request", raw_.request, "The request as JSON; - reads it from stdin")
-            ->required();
+        call->add_option("request", raw_.request, "The request as JSON; - reads it from stdin");
+        call->add_option(
+            "--input", raw_.input, "Instead: a stream of requests, the lines of a file; - is stdin"
+        );
         call->add_option("--mode", raw_.mode, "round_robin (default), random or direct");
         call->add_option("--instance", raw_.instance, "Whom to ask, in hex; means --mode direct");
         call->add_option("--timeout", raw_.timeout, "Seconds for each whole request (60)");

@@ -10,6 +10,7 @@
 #include "stator/base/instance_id.hpp"
 #include "stator/base/names.hpp"
 #include "stator/component/router.hpp"
+#include "stator/transport/call_shape.hpp"
 
 namespace stator::cli {
 
@@ -18,12 +19,14 @@ struct ServeArguments {
     EndpointId endpoint;
     std::uint32_t instances = 1;
     std::uint32_t max_inflight = 0;  ///< of each instance; 0: no limit
+    transport::CallShape shape = transport::CallShape::server_streaming;
 };
 
 /// stator call
 struct CallArguments {
     EndpointId endpoint;
     std::string request;  ///< JSON text as given; "-": it is on stdin
+    std::string input;    ///< a file whose lines are the request's items; "-": stdin; empty: none
     RouterMode mode = RouterMode::round_robin;
     InstanceId instance{};                       ///< of mode direct
     Duration timeout = std::chrono::minutes{1};  ///< of each request as a whole

@@ -12,6 +12,7 @@
 #include "cli/call_summary.hpp"
 #include "cli/commands.hpp"
 #include "cli/frame.hpp"
+#include "cli/input_lines.hpp"
 #include "cli/line_writer.hpp"
 #include "stator/codec/json.hpp"
 #include "stator/runtime/timer.hpp"
@@ -39,12 +40,14 @@ struct CallRun {
           arguments{arguments_},
           request{std::move(request_)},
           core{std::move(client), arguments.mode},
-          lines{runtime.blocking(), STDOUT_FILENO, token} {}
+          blocking{runtime.blocking()},
+          lines{blocking, STDOUT_FILENO, token} {}
 
     const CancellationToken token;  // of all callers
     const CallArguments& arguments;
     const Bytes request;
     const RouteCore core;
+    BlockingPool& blocking;
     DecodeLimits limits;
     Deadline first_deadline;  // of the first request, whose time includes finding an instance
     LineWriter lines;
@@ -58,12 +61,21 @@ struct Answer {
     InstanceId worker{};
 };
 
+/// Sends what the command line says: a request, or the lines of its input.
+Stream<Bytes> send(CallRun* run, CallOptions options) {
+    const auto& input = run->arguments.input;
+    if (input.empty()) return run->core.generate(Context{}, run->request, std::move(options));
+    return run->core.generate(
+        Context{}, input_items(input, run->limits, &run->blocking), std::move(options)
+    );
+}
+
 Task<> receive(CallRun* run, Deadline deadline, Answer* answer) {
     CallOptions options;
     options.deadline = deadline;
     options.instance = run->arguments.instance;
     options.on_accepted = [answer](InstanceId worker) { answer->worker = worker; };
-    auto items = run->core.generate(Context{}, run->request, std::move(options));
+    auto items = send(run, std::move(options));
     while (auto item = co_await items.next()) {
         const auto document = decode_msgpack(item->span(), run->limits);
         if (!document) throw document.error().with_context("decoding an item");
@@ -125,6 +137,13 @@ std::string where(const DistributedConfig& config) {
     return fmt::format("in the discovery folder {}", root);
 }
 
+/// A bad line of the input is the user's mistake, like a bad request.
+Failure failure_of(const Error& error) {
+    const bool bad_line =
+        error.code() == ErrorCode::invalid_request && error.detail() == "cli.input";
+    return bad_line ? Failure::usage(error) : Failure::of(error);
+}
+
 Task<std::optional<Failure>> call_in(
     DistributedRuntime cluster, CallArguments arguments, Bytes request
 ) {
@@ -148,7 +167,7 @@ Task<std::optional<Failure>> call_in(
         const auto text = tally.summary(Clock::current().now() - begin);
         std::fwrite(text.data(), 1, text.size(), stderr);
     }
-    if (tally.first_failure()) co_return Failure::of(*tally.first_failure());
+    if (const auto& failure = tally.first_failure()) co_return failure_of(*failure);
     co_return std::nullopt;
 }
 
@@ -173,9 +192,14 @@ Result<std::string> read_stdin(std::size_t most) {
     return text;
 }
 
-/// The request as it travels.
+/// The request as it travels; nothing if its items come from the input.
 Result<Bytes> request_of(const CallArguments& arguments) {
     DecodeLimits limits;
+    if (!arguments.input.empty()) {
+        if (auto good = check_input_file(arguments.input); !good)
+            return std::unexpected{std::move(good).error()};
+        return Bytes{};
+    }
     std::string text = arguments.request;
     if (text == "-") {
         auto read = read_stdin(limits.max_size);

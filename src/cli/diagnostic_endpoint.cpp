@@ -8,6 +8,7 @@
 
 #include "cli/diagnostic_request.hpp"
 #include "stator/base/sink.hpp"
+#include "stator/codec/payload_json.hpp"
 #include "stator/runtime/timer.hpp"
 
 namespace stator::cli {
@@ -67,8 +68,11 @@ Task<bool> wait_for_turn(Context context, Duration delay, bool ignore_stop) {
     co_return !context.stopped();
 }
 
-Stream<Bytes> answer(std::string worker, Context context, Bytes bytes, PayloadCodec codec) {
-    const auto request = value_or_throw(DiagnosticRequest::decode(std::exchange(bytes, {}), codec));
+Stream<Bytes> answer(
+    std::string worker, Context context, Bytes bytes, PayloadCodec codec, bool only_one
+) {
+    auto request = value_or_throw(DiagnosticRequest::decode(std::exchange(bytes, {}), codec));
+    if (only_one) request.items = 1;
     const DiagnosticItems items{worker, request, codec};
     Departure departure{context};
     for (auto& sent = departure.items;; ++sent) {
@@ -91,11 +95,64 @@ Stream<Bytes> answer(std::string worker, Context context, Bytes bytes, PayloadCo
     departure.complete = true;
 }
 
+Task<std::optional<Bytes>> next_of(Stream<Bytes>* input) { co_return co_await input->next(); }
+
+/// The next request item; nothing at the end of the input, and when asked to stop.
+Task<std::optional<Bytes>> next_unless_stopped(Context context, Stream<Bytes>* input) {
+    auto item = co_await as_result(with_token(context.stop_token(), next_of(input)));
+    if (item) co_return std::move(*item);
+    if (context.stopped() && !context.killed()) co_return std::nullopt;
+    throw std::move(item).error();
+}
+
+Stream<Bytes> echo(std::string worker, Context context, Stream<Bytes> input, PayloadCodec codec) {
+    Departure departure{context};
+    for (auto& sent = departure.items;; ++sent) {
+        const auto item = co_await next_unless_stopped(context, &input);
+        Document reply{{"i", sent}, {"worker", worker}};
+        if (item) {
+            reply["item"] = value_or_throw(Payload<Document>::decode(*item, codec));
+        } else if (context.stopped()) {
+            reply["stopped"] = to_string(context.reason());
+        } else {
+            break;
+        }
+        co_yield value_or_throw(Payload<Document>::encode(reply, codec));
+        if (!item) co_return;
+    }
+    departure.complete = true;
+}
+
+Stream<Bytes> count(std::string worker, Context context, Stream<Bytes> input, PayloadCodec codec) {
+    Departure departure{context};
+    std::uint64_t bytes = 0;
+    while (const auto item = co_await next_unless_stopped(context, &input)) {
+        ++departure.items;
+        bytes += item->size();
+    }
+    Document reply{{"items", departure.items}, {"bytes", bytes}, {"worker", worker}};
+    if (context.stopped()) reply["stopped"] = to_string(context.reason());
+    departure.complete = !context.stopped();
+    co_yield value_or_throw(Payload<Document>::encode(reply, codec));
+}
+
 }  // namespace
 
-RawHandler diagnostic_handler(InstanceId worker) {
-    return [name = worker.to_string()](Context context, Bytes request, PayloadCodec codec) {
-        return answer(name, std::move(context), std::move(request), codec);
+Handler diagnostic_handler(InstanceId worker, transport::CallShape shape) {
+    const bool only_one = transport::one_response(shape);
+    if (transport::one_request(shape)) {
+        return {
+            [name = worker.to_string(), only_one](
+                Context context, Bytes request, PayloadCodec codec
+            ) { return answer(name, std::move(context), std::move(request), codec, only_one); },
+            shape
+        };
+    }
+    return {
+        [name = worker.to_string(), only_one](
+            Context context, Stream<Bytes> input, PayloadCodec codec
+        ) { return (only_one ? count : echo)(name, std::move(context), std::move(input), codec); },
+        shape
     };
 }
 

@@ -27,7 +27,9 @@ Task<> start_all(
     for (std::uint32_t i = 0; i < arguments.instances; ++i) {
         const auto id = i == 0 ? cluster.instance_id() : InstanceId::random();
         const ServeOptions options{.max_inflight = arguments.max_inflight, .instance_id = id};
-        served->push_back(co_await endpoint.start_raw(diagnostic_handler(id), options));
+        served->push_back(
+            co_await endpoint.start_raw(diagnostic_handler(id, arguments.shape), options)
+        );
         say_ready(arguments.endpoint, id);
     }
 }

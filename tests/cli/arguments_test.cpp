@@ -44,6 +44,36 @@ TEST(Arguments, ServeTakesItsOptions) {
     EXPECT_EQ(serve.max_inflight, 7U);
 }
 
+TEST(Arguments, ServeTakesAShape) {
+    using enum transport::CallShape;
+    EXPECT_EQ(parsed<ServeArguments>({"serve", "a.b.c"}).shape, server_streaming);
+    const std::vector<std::pair<std::string, transport::CallShape>> shapes{
+        {"unary", unary},
+        {"server", server_streaming},
+        {"client", client_streaming},
+        {"bidirectional", bidirectional}
+    };
+    for (const auto& [name, shape] : shapes)
+        EXPECT_EQ(parsed<ServeArguments>({"serve", "a.b.c", "--shape", name}).shape, shape) << name;
+    const auto error = refused({"serve", "a.b.c", "--shape", "both"});
+    EXPECT_EQ(error.detail(), "cli.usage");
+    EXPECT_NE(error.message().find("server, client and bidirectional"), std::string::npos);
+}
+
+TEST(Arguments, CallTakesARequestOrAnInput) {
+    const auto call = parsed<CallArguments>({"call", "a.b.c", "--input", "lines.jsonl"});
+    EXPECT_EQ(call.input, "lines.jsonl");
+    EXPECT_EQ(call.request, "");
+    EXPECT_EQ(parsed<CallArguments>({"call", "a.b.c", "--input", "-"}).input, "-");
+    EXPECT_EQ(parsed<CallArguments>({"call", "a.b.c", "--input=f", "--count=9"}).count, 9U);
+    const std::vector<std::vector<std::string>> bad{
+        {"call", "a.b.c"},
+        {"call", "a.b.c", "{}", "--input", "f"},
+        {"call", "a.b.c", "--input", "-", "--count", "2"}
+    };
+    for (const auto& words : bad) EXPECT_EQ(refused(words).detail(), "cli.usage") << words.back();
+}
+
 TEST(Arguments, CallHasDefaults) {
     const auto call = parsed<CallArguments>({"call", "demo.backend.generate", R"({"items":5})"});
     EXPECT_EQ(call.request, R"({"items":5})");
