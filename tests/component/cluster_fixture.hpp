@@ -33,9 +33,11 @@ protected:
     }
 
 public:
-    /// One more process, so to speak: a listener, connections and instance id of its own.
-    Task<DistributedRuntime> join() {
+    /// One more process, so to speak: a listener, connections and instance id of its own. With a
+    /// port, that is published instead of the listener's.
+    Task<DistributedRuntime> join(std::optional<std::uint16_t> published = {}) {
         DistributedConfig config;
+        config.advertise_port = published;
         config.discovery = DiscoveryBackend::memory;
         config.memory_name = store_;
         config.mux.max_message_size = max_message;

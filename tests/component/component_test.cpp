@@ -53,6 +53,15 @@ TEST_F(Component, AStreamComesBackItemByItem) {
     });
 }
 
+TEST_F(Component, AStreamMayOutliveItsRouterAndItsClient) {
+    run([](ClusterTest* test) -> Task<> {
+        const auto worker = co_await test->join();
+        const auto served = co_await worker.endpoint(path).start(spell_out);
+        auto items = Text{co_await worker.endpoint(path).client()}.generate("ab");
+        EXPECT_EQ(co_await collect(std::move(items)), (std::vector<std::string>{"a", "b"}));
+    });
+}
+
 TEST_F(Component, OneReplyAndUserTypes) {
     run([](ClusterTest* test) -> Task<> {
         const auto worker = co_await test->join();
@@ -73,6 +82,47 @@ TEST_F(Component, OneReplyAndUserTypes) {
         const Text uppers{text};
         EXPECT_EQ(co_await uppers.ask("abc", {.codec = PayloadCodec::json}), "ABC");
         EXPECT_EQ(co_await uppers.ask("abc", {.codec = PayloadCodec::raw}), "ABC");
+    });
+}
+
+TEST_F(Component, StreamsOfUserTypesBothWays) {
+    run([](ClusterTest* test) -> Task<> {
+        const auto worker = co_await test->join();
+        using Numbers = std::vector<double>;
+        const auto mean = [](Context, Stream<double> samples) -> Task<double> {
+            double total = 0;
+            int count = 0;
+            for (; auto sample = co_await samples.next(); ++count) total += *sample;
+            co_return total / count;
+        };
+        const auto running_sums = [](Context, Stream<Numbers> rows) -> Stream<double> {
+            double total = 0;
+            while (auto row = co_await rows.next()) {
+                for (const double value : *row) co_yield total += value;
+            }
+        };
+        const auto a = co_await worker.endpoint("demo.math.mean").start(mean);
+        const auto b = co_await worker.endpoint("demo.math.sums").start(running_sums);
+        const auto samples = []() -> Stream<double> {
+            for (int i = 1; i <= 4; ++i) co_yield i;
+        };
+        const auto rows = []() -> Stream<Numbers> {
+            co_yield Numbers{1, 2};
+            co_yield Numbers{};
+            co_yield Numbers{3.5};
+        };
+        const Router<double, double> means{co_await worker.endpoint("demo.math.mean").client()};
+        const Router<Numbers, double> sums{co_await worker.endpoint("demo.math.sums").client()};
+        EXPECT_EQ(co_await means.ask(samples()), 2.5);
+        EXPECT_EQ(co_await means.ask(samples(), {.codec = PayloadCodec::json}), 2.5);
+        EXPECT_EQ(co_await collect(sums.generate(rows())), (Numbers{1, 3, 6.5}));
+        // An item that the handler cannot read is the caller's fault, and named.
+        const Text texts{co_await worker.endpoint("demo.math.mean").client()};
+        const auto words = []() -> Stream<std::string> { co_yield "one"; };
+        const auto end = co_await as_result(texts.ask(words()));
+        EXPECT_EQ(end.error().code(), ErrorCode::invalid_request);
+        const std::string says = end.error().what();
+        EXPECT_NE(says.find("item 0"), std::string::npos) << says;
     });
 }
 

@@ -1,6 +1,8 @@
 // Calls whose request is a stream.
 #include "shapes_fixture.hpp"
 
+#include "stator/runtime/token_wait.hpp"
+
 // NOLINTBEGIN(cppcoreguidelines-avoid-capturing-lambda-coroutines): handlers live as long as their
 // endpoint
 namespace stator::testing {
@@ -249,6 +251,40 @@ TEST_P(RequestStreams, ASourceThatIsGoneIsNoEnd) {
         co_await outcome->ended.wait();
         EXPECT_TRUE(outcome->error);
         co_await scope.join();
+    });
+}
+
+TEST_P(RequestStreams, AKillIsNeverTakenForTheEnd) {
+    run([](ShapesTest* test) -> Task<> {
+        const auto probe = std::make_shared<Probe>();
+        const auto worker = co_await test->join();
+        // It is busy with something that no cancellation reaches, and asks only then.
+        const auto served = co_await test->serve(
+            worker,
+            [probe](Context request, Stream<Text> input) -> Stream<Text> {
+                while (co_await input.next() != "1") {
+                }
+                probe->began.set();
+                const auto killed = [](Context told) -> Task<> {
+                    co_await told.kill_token().wait();
+                };
+                co_await shielded(killed(request));
+                const auto ask = [](Stream<Text>* items) -> Task<bool> {
+                    co_return (co_await items->next()).has_value();
+                };
+                const auto next = co_await as_result(shielded(ask(&input)));
+                probe->seen.push_back(next ? "an end" : next.error().what());
+                probe->ended.set();
+            }
+        );
+        const auto router = co_await test->router(co_await test->join());
+        TaskScope scope{co_await current_token()};
+        const auto source = std::make_shared<Probe>();
+        const auto outcome = test->start(scope, test->call(router, two_and_wait(source)));
+        co_await probe->began.wait();
+        co_await scope.close();
+        co_await probe->ended.wait();
+        EXPECT_NE(probe->seen.back(), "an end");
     });
 }
 
