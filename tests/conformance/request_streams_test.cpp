@@ -1,6 +1,5 @@
 // Calls whose request is a stream.
 #include "shapes_fixture.hpp"
-
 #include "stator/runtime/token_wait.hpp"
 
 // NOLINTBEGIN(cppcoreguidelines-avoid-capturing-lambda-coroutines): handlers live as long as their
@@ -84,42 +83,58 @@ TEST_P(RequestStreams, TheHandlerSeesEveryItemAndThenTheEnd) {
     });
 }
 
+/// Items that tell their number, 8,000 bytes each.
+constexpr int numbered_size = 8000;
+Stream<Text> numbered(ProbePtr made, int count) {
+    for (; made->items < count; ++made->items) {
+        auto text = std::to_string(made->items) + '.';
+        text.resize(numbered_size, '.');
+        co_yield std::move(text);
+    }
+}
+
+/// Waits, reads `first` items, waits again, reads the rest; answers how many came in order.
+Body in_two_parts(ProbePtr probe, int first) {
+    return [probe, first](Context, Stream<Text> input) -> Stream<Text> {
+        auto item = co_await input.next();
+        if (item == "other") co_return;
+        probe->began.set();
+        co_await probe->go.wait();
+        for (; item; item = co_await input.next()) {
+            if (item->starts_with(std::to_string(probe->items) + '.')) ++probe->items;
+            if (probe->items != first) continue;
+            probe->half.set();
+            co_await probe->go_on.wait();
+        }
+        co_yield std::to_string(probe->items);
+    };
+}
+
 TEST_P(RequestStreams, ASlowHandlerStopsTheSourceAndLosesNothing) {
     run([](ShapesTest* test) -> Task<> {
-        constexpr std::size_t size = 8000;
-        const auto count = static_cast<int>(3 * test->plane().window() / size);
+        const auto window = static_cast<int>(test->plane().window() / numbered_size);
+        const auto count = 4 * window;
+        const auto first = (window + 1) / 2;
         const auto probe = std::make_shared<Probe>();
         const auto source = std::make_shared<Probe>();
         const auto worker = co_await test->join();
-        const auto served =
-            co_await test->serve(worker, [probe](Context, Stream<Text> input) -> Stream<Text> {
-                auto item = co_await input.next();
-                if (item == "other") {
-                    co_yield "other";
-                    co_return;
-                }
-                probe->began.set();
-                co_await probe->go.wait();
-                int seen = 0;
-                for (; item; item = co_await input.next()) {
-                    if (item->starts_with(std::to_string(seen) + '.')) ++seen;
-                }
-                co_yield std::to_string(seen);
-            });
+        const auto served = co_await test->serve(worker, in_two_parts(probe, first));
         const auto router = co_await test->router(co_await test->join());
-        const auto numbered = [](ProbePtr made, int most) -> Stream<Text> {
-            for (; made->items < most; ++made->items) {
-                auto text = std::to_string(made->items) + '.';
-                text.resize(size, '.');
-                co_yield std::move(text);
-            }
+        // Others go on meanwhile, and give the source time to do too much.
+        const auto others = [](ShapesTest* by, TextRouter to) -> Task<> {
+            for (int i = 0; i < 200; ++i)
+                (void)co_await as_result(collect(by->call(to, {"other"})));
         };
         TaskScope scope{co_await current_token()};
         const auto outcome = test->start(scope, test->call(router, numbered(source, count)));
         co_await probe->began.wait();
-        for (int i = 0; i < 200; ++i) (void)co_await collect(test->call(router, {"other"}));
-        EXPECT_LE(source->items, static_cast<int>(test->plane().window() / size) + 4);
+        co_await others(test, router);
+        EXPECT_LE(source->items, window + 4);
         probe->go.set();
+        co_await probe->half.wait();
+        co_await others(test, router);
+        EXPECT_LE(source->items, first + window + 4);
+        probe->go_on.set();
         co_await outcome->ended.wait();
         EXPECT_EQ(outcome->items, (Texts{std::to_string(count)}));
         co_await scope.join();

@@ -69,6 +69,8 @@ inline std::string case_name(const ::testing::TestParamInfo<Case>& info) {
 struct Probe {
     Event began;
     Event go;
+    Event half;
+    Event go_on;
     Event ended;
     int items = 0;                             ///< seen or made
     CancelReason reason = CancelReason::none;  ///< of the request, when its handler was cancelled
