@@ -57,7 +57,10 @@ Body reading(ProbePtr probe) {
     return [probe](Context, Stream<Text> input) -> Stream<Text> {
         probe->began.set();
         try {
-            while (auto item = co_await input.next()) probe->seen.push_back(std::move(*item));
+            while (auto item = co_await input.next()) {
+                probe->seen.push_back(std::move(*item));
+                ++probe->items;
+            }
             probe->seen.emplace_back("end");
         } catch (const Error& error) {
             probe->seen.emplace_back(to_string(error.code()));
@@ -157,6 +160,7 @@ TEST_P(RequestStreams, ASourceThatThrowsKillsTheCallWithItsError) {
             // It may have been killed before it began; it never takes it for the end.
             co_await until([&] { return served.inflight() == 0; });
             if (probe->began.is_set()) {
+                co_await probe->ended.wait();
                 EXPECT_EQ(probe->seen.back(), "cancelled");
             }
             co_await served.shutdown(Deadline::in(2s));
@@ -211,7 +215,7 @@ TEST_P(RequestStreams, ACancelledCallerEndsTheSource) {
         TaskScope scope{co_await current_token()};
         const auto outcome = test->start(scope, test->call(router, two_and_wait(source)));
         co_await source->began.wait();
-        co_await until([&] { return probe->seen.size() == 2; });
+        co_await until([&] { return probe->items == 2; });
         co_await scope.close();
         EXPECT_TRUE(outcome->error && outcome->error->code() == ErrorCode::cancelled);
         EXPECT_TRUE(source->ended.is_set());
@@ -258,7 +262,7 @@ TEST_P(RequestStreams, ASourceThatIsGoneIsNoEnd) {
         const auto router = co_await test->router(caller);
         TaskScope scope{co_await current_token()};
         const auto outcome = test->start(scope, test->call(router, two_and_wait(source)));
-        co_await until([&] { return probe->seen.size() == 2; });
+        co_await until([&] { return probe->items == 2; });
         co_await caller.close(Deadline::in(2s));
         co_await probe->ended.wait();
         EXPECT_EQ(probe->seen.back(), "cancelled");
@@ -352,23 +356,26 @@ TEST_P(RequestStreams, ARefusedCallIsSentElsewhereWithAllItsItems) {
 }
 
 TEST_P(RequestStreams, AnInputThatIsKeptByItsHandlerEndsWithTheCall) {
-    run([](ShapesTest* test) -> Task<> {
-        const auto kept = std::make_shared<Stream<Text>>();
-        const auto worker = co_await test->join();
-        const auto served =
-            co_await test->serve(worker, [kept](Context, Stream<Text> input) -> Stream<Text> {
-                (void)co_await input.next();
-                *kept = std::move(input);
-                co_yield "done";
-            });
-        const auto router = co_await test->router(co_await test->join());
-        const auto source = std::make_shared<Probe>();
-        EXPECT_EQ(co_await collect(test->call(router, two_and_wait(source))), (Texts{"done"}));
-        co_await until([&] { return served.inflight() == 0; });
-        while (co_await kept->next()) {
-        }
-        *kept = {};
-    });
+    run(
+        [](ShapesTest* test) -> Task<> {
+            const auto kept = std::make_shared<Stream<Text>>();
+            const auto worker = co_await test->join();
+            const auto served =
+                co_await test->serve(worker, [kept](Context, Stream<Text> input) -> Stream<Text> {
+                    (void)co_await input.next();
+                    *kept = std::move(input);
+                    co_yield "done";
+                });
+            const auto router = co_await test->router(co_await test->join());
+            const auto source = std::make_shared<Probe>();
+            EXPECT_EQ(co_await collect(test->call(router, two_and_wait(source))), (Texts{"done"}));
+            co_await until([&] { return served.inflight() == 0; });
+            while (co_await kept->next()) {
+            }
+            *kept = {};
+        },
+        1
+    );
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include "plane.hpp"
 #include "stator/component/router.hpp"
 #include "stator/runtime/combinators.hpp"
+#include "stator/runtime/on_loop.hpp"
 #include "stator/runtime/timer.hpp"
 
 namespace stator::testing {
@@ -72,7 +73,7 @@ struct Probe {
     Event half;
     Event go_on;
     Event ended;
-    int items = 0;                             ///< seen or made
+    std::atomic<int> items{0};                 ///< seen or made
     CancelReason reason = CancelReason::none;  ///< of the request, when its handler was cancelled
     Texts seen;
 };
@@ -143,16 +144,19 @@ inline Body hold(ProbePtr probe) {
 
 class ShapesTest : public ::testing::TestWithParam<Case> {
 protected:
-    /// Runs `body` on a primary loop, bounded by 30 s; then stops the runtime. What it throws fails
-    /// the test.
-    void run(std::function<Task<>(ShapesTest*)> body) {
+    /// Runs `body` on the last primary loop, bounded by 30 s; then stops the runtime. With two
+    /// loops the worker's side of a member's first connection is on the other one. What `body`
+    /// throws fails the test.
+    void run(std::function<Task<>(ShapesTest*)> body, std::size_t loops = 2) {
         plane_ = GetParam().plane.make();
         auto runtime =
-            Runtime::create({.primary_threads = 1, .graceful_timeout = std::chrono::seconds{5}});
+            Runtime::create({.primary_threads = loops, .graceful_timeout = std::chrono::seconds{5}}
+            );
         runtime_ = &runtime;
-        const auto ended = runtime.block_on(
-            as_result(with_deadline(Deadline::in(std::chrono::seconds{30}), body(this)))
-        );
+        const auto ended = runtime.block_on(as_result(with_deadline(
+            Deadline::in(std::chrono::seconds{30}),
+            on_loop(runtime.primary().loop(loops - 1), body(this))
+        )));
         runtime.stop();
         if (!ended) FAIL() << ended.error().what();
     }
