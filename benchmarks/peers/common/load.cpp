@@ -1,6 +1,6 @@
 #include "common/load.hpp"
 
-#include <bit>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
@@ -95,46 +95,6 @@ Options Options::parse(int argc, const char* const* argv) {
 nanoseconds Options::start_delay(std::uint32_t slot) const {
     if (!spread || mode != Mode::paced) return nanoseconds{0};
     return pace() * slot / concurrency;
-}
-
-std::size_t Histogram::bucket_of(std::uint64_t value) {
-    const auto width = static_cast<unsigned>(std::bit_width(value));
-    if (width <= sub_bits) return value;
-    const unsigned shift = width - sub_bits - 1;
-    // The top bit is implied by the group, so each group adds 2^sub_bits buckets of equal width.
-    return ((shift + 1) << sub_bits) + ((value >> shift) & ((1U << sub_bits) - 1));
-}
-
-double Histogram::middle_of(std::size_t bucket) {
-    const auto group = bucket >> sub_bits;
-    const auto offset = bucket & ((1U << sub_bits) - 1);
-    if (group == 0) return static_cast<double>(offset);
-    const auto low = static_cast<double>(((std::uint64_t{1} << sub_bits) + offset) << (group - 1));
-    return low + static_cast<double>(std::uint64_t{1} << (group - 1)) / 2;
-}
-
-void Histogram::record(nanoseconds value) {
-    constexpr auto largest = (std::uint64_t{1} << max_bits) - 1;
-    const auto ns = value.count() < 0 ? 0 : static_cast<std::uint64_t>(value.count());
-    ++counts_[bucket_of(ns < largest ? ns : largest)];
-    ++count_;
-}
-
-void Histogram::merge(const Histogram& other) {
-    for (std::size_t i = 0; i < buckets; ++i) counts_[i] += other.counts_[i];
-    count_ += other.count_;
-}
-
-std::optional<double> Histogram::percentile_us(double quantile) const {
-    if (count_ == 0) return std::nullopt;
-    const auto rank = std::ceil(quantile * static_cast<double>(count_));
-    std::uint64_t seen = 0;
-    std::size_t bucket = 0;
-    for (; bucket + 1 < buckets; ++bucket) {
-        seen += counts_[bucket];
-        if (seen != 0 && static_cast<double>(seen) >= rank) break;
-    }
-    return middle_of(bucket) / 1000;
 }
 
 void Tally::merge(const Tally& other) {

@@ -1,15 +1,16 @@
 // What every RPC peer shares: the command line, the measured window, latency histograms and the
-// result line. The protocol between a peer and run.py is described in benchmarks/README.md. No
-// dependency on stator.
+// result line. The protocol between a peer and run.py is described in benchmarks/README.md. Of
+// stator it uses one header that stands alone.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+
+#include "stator/base/latency_histogram.hpp"
 
 namespace bench {
 
@@ -48,28 +49,8 @@ struct Options {
     nanoseconds start_delay(std::uint32_t slot) const;
 };
 
-/// Log-linear histogram of durations with a relative error below 1 %. One thread at a time.
-class Histogram {
-public:
-    /// Negative durations count as zero; anything above 18 minutes as that.
-    void record(nanoseconds value);
-    void merge(const Histogram& other);
-    std::uint64_t count() const { return count_; }
-    /// The value, in microseconds, that a share `quantile` of the samples does not exceed; empty
-    /// without samples.
-    std::optional<double> percentile_us(double quantile) const;
-
-private:
-    static constexpr unsigned sub_bits = 7;
-    static constexpr unsigned max_bits = 40;
-    static constexpr std::size_t buckets = (max_bits - sub_bits + 1) << sub_bits;
-
-    static std::size_t bucket_of(std::uint64_t value);
-    static double middle_of(std::size_t bucket);
-
-    std::array<std::uint64_t, buckets> counts_{};
-    std::uint64_t count_ = 0;
-};
+/// The same as in `stator bench`.
+using Histogram = stator::LatencyHistogram;
 
 /// What one thread of a client counted.
 struct Tally {

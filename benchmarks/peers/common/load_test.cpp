@@ -11,46 +11,6 @@ namespace {
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
-TEST(BenchHistogram, IsEmptyWithoutSamples) {
-    EXPECT_FALSE(Histogram{}.percentile_us(0.5).has_value());
-}
-
-TEST(BenchHistogram, FindsEveryValueWithinOnePercent) {
-    for (std::uint64_t ns = 1; ns < (std::uint64_t{1} << 40) - 1; ns += 1 + ns / 7) {
-        Histogram histogram;
-        histogram.record(nanoseconds{ns});
-        const double found = *histogram.percentile_us(0.5) * 1000;
-        ASSERT_NEAR(found, static_cast<double>(ns), static_cast<double>(ns) * 0.01) << ns;
-    }
-}
-
-TEST(BenchHistogram, RanksUniformSamples) {
-    Histogram histogram;
-    for (int us = 1; us <= 1000; ++us) histogram.record(microseconds{us});
-    EXPECT_EQ(histogram.count(), 1000U);
-    EXPECT_NEAR(*histogram.percentile_us(0.5), 500, 5);
-    EXPECT_NEAR(*histogram.percentile_us(0.99), 990, 10);
-    EXPECT_NEAR(*histogram.percentile_us(1), 1000, 10);
-    EXPECT_NEAR(*histogram.percentile_us(0), 1, 0.1);
-}
-
-TEST(BenchHistogram, APercentileIsASampleThatTheShareDoesNotExceed) {
-    Histogram histogram;
-    for (int i = 0; i < 99; ++i) histogram.record(microseconds{10});
-    histogram.record(milliseconds{5});
-    EXPECT_NEAR(*histogram.percentile_us(0.99), 10, 0.1);
-    EXPECT_NEAR(*histogram.percentile_us(0.999), 5000, 50);
-}
-
-TEST(BenchHistogram, ClampsWhatIsOutOfRange) {
-    Histogram histogram;
-    histogram.record(nanoseconds{-5});
-    histogram.record(std::chrono::hours{24});
-    EXPECT_EQ(histogram.count(), 2U);
-    EXPECT_EQ(*histogram.percentile_us(0.5), 0);
-    EXPECT_NEAR(*histogram.percentile_us(1), 1.0995e9, 1e7);
-}
-
 TEST(BenchTally, MergesEveryCount) {
     Tally one;
     one.latency.record(microseconds{10});
