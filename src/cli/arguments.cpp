@@ -10,6 +10,7 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include "cli/bench_options.hpp"
 #include "stator/base/nearest.hpp"
 #include "stator/base/text.hpp"
 
@@ -22,7 +23,9 @@ constexpr std::uint64_t most_requests = 10'000'000;  // each leaves its latency 
 constexpr std::uint32_t most_concurrency = 65'536;
 constexpr double longest_timeout = 30.0 * 24 * 3600;  // seconds
 
-constexpr std::array<std::string_view, 5> commands{"serve", "call", "ls", "watch", "config"};
+constexpr std::array<std::string_view, 6> commands{
+    "serve", "call", "bench", "ls", "watch", "config"
+};
 
 constexpr const char* exit_statuses =
     "Exit status: 0 success, 2 wrong usage, settings, path or JSON, 3 unavailable,\n"
@@ -54,6 +57,7 @@ struct RawArguments {
     std::int64_t concurrency = 1;
     bool json = false;
     bool models = false;
+    RawBenchOptions bench;
 };
 
 template <class T>
@@ -187,6 +191,28 @@ Result<Arguments> call_arguments(const RawArguments& raw, bool summary) {
     };
 }
 
+Result<Arguments> bench_arguments(const RawArguments& raw) {
+    auto endpoint = endpoint_of(raw);
+    if (!endpoint) return std::unexpected{std::move(endpoint).error()};
+    const auto mode = mode_of(raw);
+    if (!mode) return std::unexpected{mode.error()};
+    if (auto good = check_plane(raw); !good) return std::unexpected{std::move(good).error()};
+    const auto instance = instance_of(raw, *mode);
+    if (!instance) return std::unexpected{instance.error()};
+    const auto timeout = timeout_of(raw);
+    if (!timeout) return std::unexpected{timeout.error()};
+    const auto load = bench_load_of(raw.bench);
+    if (!load) return std::unexpected{load.error()};
+    return BenchArguments{
+        .endpoint = std::move(*endpoint),
+        .mode = *mode,
+        .instance = *instance,
+        .timeout = *timeout,
+        .load = *load,
+        .json = raw.json,
+    };
+}
+
 Result<Arguments> list_arguments(const RawArguments& raw) {
     if (raw.models) {
         return not_yet(
@@ -215,6 +241,7 @@ public:
         app_.footer(exit_statuses);
         add_serve();
         add_call();
+        add_bench();
         auto* list = app_.add_subcommand("ls", "List the registered instances");
         list->add_flag("--json", raw_.json, "One JSON array instead of a table");
         list->add_flag("--models", raw_.models, "Models instead of instances (not available yet)");
@@ -265,6 +292,17 @@ private:
         call->add_option("--plane", raw_.plane, "auto (default) or mux");
     }
 
+    void add_bench() {
+        auto* bench = app_.add_subcommand("bench", "Put load on a diagnostic endpoint, measure it");
+        bench->add_option("endpoint", raw_.endpoint, "ns.component.endpoint")->required();
+        add_bench_options(*bench, raw_.bench);
+        bench->add_option("--mode", raw_.mode, "round_robin (default), random or direct");
+        bench->add_option("--instance", raw_.instance, "Whom to ask, in hex; means --mode direct");
+        bench->add_option("--timeout", raw_.timeout, "Seconds for each whole request (60)");
+        bench->add_option("--plane", raw_.plane, "auto (default) or mux");
+        bench->add_flag("--json", raw_.json, "One JSON object instead of a table");
+    }
+
     static std::string first_line(std::string text) {
         text.erase(std::min(text.find('\n'), text.size()));
         return text;
@@ -275,6 +313,7 @@ private:
         const std::string name = chosen.empty() ? "" : chosen.front()->get_name();
         if (name == "serve") return serve_arguments(raw_);
         if (name == "call") return call_arguments(raw_, count_->count() > 0);
+        if (name == "bench") return bench_arguments(raw_);
         if (name == "ls") return list_arguments(raw_);
         if (name == "watch") return watch_arguments(raw_);
         return ConfigArguments{raw_.json};

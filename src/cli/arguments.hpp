@@ -6,6 +6,7 @@
 #include <string>
 #include <variant>
 
+#include "cli/bench_load.hpp"
 #include "stator/base/clock.hpp"
 #include "stator/base/instance_id.hpp"
 #include "stator/base/names.hpp"
@@ -35,6 +36,16 @@ struct CallArguments {
     bool summary = false;  ///< --count was given
 };
 
+/// stator bench
+struct BenchArguments {
+    EndpointId endpoint;
+    RouterMode mode = RouterMode::round_robin;
+    InstanceId instance{};                       ///< of mode direct
+    Duration timeout = std::chrono::minutes{1};  ///< of each request as a whole
+    BenchLoad load;
+    bool json = false;
+};
+
 /// stator ls
 struct ListArguments {
     bool json = false;
@@ -55,8 +66,14 @@ struct Text {
     std::string text;
 };
 
-using Arguments = std::
-    variant<ServeArguments, CallArguments, ListArguments, WatchArguments, ConfigArguments, Text>;
+using Arguments = std::variant<
+    ServeArguments,
+    CallArguments,
+    BenchArguments,
+    ListArguments,
+    WatchArguments,
+    ConfigArguments,
+    Text>;
 
 /// Errors: invalid_request "cli.usage", and "name.path" or "name.invalid" for an endpoint path;
 /// unimplemented "cli.not_yet" for what a later version will have, naming what exists.

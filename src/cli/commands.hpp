@@ -7,6 +7,7 @@ namespace stator::cli {
 
 int serve(const ServeArguments& arguments);
 int call(const CallArguments& arguments);
+int bench(const BenchArguments& arguments);
 int list(const ListArguments& arguments);
 int watch(const WatchArguments& arguments);
 int show_config(const ConfigArguments& arguments);

@@ -1,5 +1,6 @@
 #include "cli/diagnostic_endpoint.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <string>
 #include <utility>
@@ -68,6 +69,13 @@ Task<bool> wait_for_turn(Context context, Duration delay, bool ignore_stop) {
     co_return !context.stopped();
 }
 
+/// How long item `number` waits: until its place in the pace, at least the delay.
+Duration wait_of(const DiagnosticRequest& request, TimePoint began, std::uint64_t number) {
+    if (request.pace == Duration::zero()) return request.delay;
+    const auto due = began + request.pace * static_cast<Duration::rep>(number + 1);
+    return std::max(request.delay, due - Clock::current().now());
+}
+
 Stream<Bytes> answer(
     std::string worker, Context context, Bytes bytes, PayloadCodec codec, bool only_one
 ) {
@@ -75,6 +83,7 @@ Stream<Bytes> answer(
     if (only_one) request.items = 1;
     const DiagnosticItems items{worker, request, codec};
     Departure departure{context};
+    const auto began = Clock::current().now();
     for (auto& sent = departure.items;; ++sent) {
         if (request.fail_after && *request.fail_after == sent) {
             throw Error{
@@ -84,7 +93,8 @@ Stream<Bytes> answer(
             };
         }
         if (sent == request.items) break;
-        if (!co_await wait_for_turn(context, request.delay, request.ignore_stop)) {
+        const auto wait = wait_of(request, began, sent);
+        if (!co_await wait_for_turn(context, wait, request.ignore_stop)) {
             co_yield value_or_throw(items.stopped(sent, to_string(context.reason())));
             co_return;
         }

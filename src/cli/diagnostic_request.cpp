@@ -25,8 +25,8 @@ constexpr std::uint64_t longest_delay = 24ULL * 3600 * 1000;  // ms
 constexpr std::uint64_t longest_hold = 600ULL * 1000;         // ms
 constexpr std::string_view pad_name = R"(,"pad":"")";
 
-constexpr std::array<std::string_view, 7> fields{
-    "items", "delay_ms", "size", "fail_after", "text", "ignore_stop", "hold_ms"
+constexpr std::array<std::string_view, 8> fields{
+    "items", "delay_ms", "pace_ms", "size", "fail_after", "text", "ignore_stop", "hold_ms"
 };
 
 std::unexpected<Error> refuse(std::string message) {
@@ -68,6 +68,9 @@ Result<void> take(DiagnosticRequest& request, std::string_view field, const Docu
     if (field == "fail_after") return number(most_items, [&](auto n) { request.fail_after = n; });
     if (field == "delay_ms") {
         return number(longest_delay, [&](auto n) { request.delay = std::chrono::milliseconds{n}; });
+    }
+    if (field == "pace_ms") {
+        return number(longest_delay, [&](auto n) { request.pace = std::chrono::milliseconds{n}; });
     }
     if (field == "hold_ms") {
         return number(longest_hold, [&](auto n) { request.hold = std::chrono::milliseconds{n}; });

@@ -17,6 +17,7 @@ namespace stator::cli {
 struct DiagnosticRequest {
     std::uint64_t items = 3;
     Duration delay{};                         ///< "delay_ms": before each item
+    Duration pace{};                          ///< "pace_ms": item k comes k + 1 times that later
     std::uint64_t size = 0;                   ///< bytes of each item as JSON text, at least
     std::optional<std::uint64_t> fail_after;  ///< an error after that many items
     std::optional<std::string> text;          ///< sent back in every item

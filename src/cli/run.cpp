@@ -14,6 +14,7 @@ namespace {
 struct Dispatch {
     int operator()(const ServeArguments& arguments) const { return serve(arguments); }
     int operator()(const CallArguments& arguments) const { return call(arguments); }
+    int operator()(const BenchArguments& arguments) const { return bench(arguments); }
     int operator()(const ListArguments& arguments) const { return list(arguments); }
     int operator()(const WatchArguments& arguments) const { return watch(arguments); }
     int operator()(const ConfigArguments& arguments) const { return show_config(arguments); }

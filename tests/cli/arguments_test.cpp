@@ -121,6 +121,62 @@ TEST(Arguments, NumbersAndBracketsAreRequests) {
     EXPECT_EQ(parsed<CallArguments>({"call", "a.b.c", "17"}).request, "17");
 }
 
+TEST(Arguments, BenchHasDefaults) {
+    const auto bench = parsed<BenchArguments>({"bench", "a.b.c"});
+    EXPECT_EQ(bench.load.workload, BenchWorkload::unary);
+    EXPECT_EQ(bench.load.concurrency, 16U);
+    EXPECT_EQ(bench.load.duration, 5s);
+    EXPECT_EQ(bench.load.warmup, 1s);
+    EXPECT_FALSE(bench.load.open_loop());
+    EXPECT_EQ(bench.load.items, 1U);
+    EXPECT_EQ(bench.load.tail_percent, 0);
+    EXPECT_FALSE(bench.json);
+    const auto of = [](const char* workload) {
+        return parsed<BenchArguments>({"bench", "a.b.c", "--workload", workload}).load;
+    };
+    EXPECT_EQ(of("stream").items, 100U);
+    EXPECT_EQ(of("paced").items, 40U);
+    EXPECT_EQ(of("paced").pace, 20ms);
+    EXPECT_EQ(of("bulk").size, 65536U);
+    EXPECT_EQ(of("tail").tail_percent, 1);
+    EXPECT_EQ(of("tail").tail_delay, 5ms);
+    EXPECT_EQ(parsed<BenchArguments>({"bench", "a.b.c", "--rate=5"}).load.concurrency, 1024U);
+}
+
+TEST(Arguments, BenchTakesItsOptions) {
+    const auto bench = parsed<BenchArguments>(
+        {"bench",
+         "a.b.c",
+         "--workload",
+         "paced",
+         "--concurrency=7",
+         "--duration=0.5",
+         "--warmup=0",
+         "--rate",
+         "1e3",
+         "--items",
+         "9",
+         "--size=10",
+         "--pace-ms=3",
+         "--tail-percent=2.5",
+         "--tail-hold-ms=4",
+         "--instance",
+         "1a",
+         "--json"}
+    );
+    EXPECT_EQ(bench.load.concurrency, 7U);
+    EXPECT_EQ(bench.load.duration, 500ms);
+    EXPECT_EQ(bench.load.warmup, 0s);
+    EXPECT_EQ(bench.load.rate, 1000);
+    EXPECT_EQ(bench.load.items, 9U);
+    EXPECT_EQ(bench.load.size, 10U);
+    EXPECT_EQ(bench.load.pace, 3ms);
+    EXPECT_EQ(bench.load.tail_percent, 2.5);
+    EXPECT_EQ(bench.load.tail_hold, 4ms);
+    EXPECT_EQ(bench.mode, RouterMode::direct);
+    EXPECT_TRUE(bench.json);
+}
+
 TEST(Arguments, TheOthers) {
     EXPECT_FALSE(parsed<ListArguments>({"ls"}).json);
     EXPECT_TRUE(parsed<ListArguments>({"ls", "--json"}).json);
@@ -133,7 +189,7 @@ TEST(Arguments, TheOthers) {
 TEST(Arguments, VersionAndHelpAreAnswers) {
     EXPECT_EQ(parsed<Text>({"--version"}).text.find("stator "), 0U);
     const auto all = parsed<Text>({"--help"}).text;
-    for (const char* word : {"serve", "call", "ls", "watch", "config", "Exit status"}) {
+    for (const char* word : {"serve", "call", "bench", "ls", "watch", "config", "Exit status"}) {
         EXPECT_NE(all.find(word), std::string::npos) << word;
     }
     const auto call = parsed<Text>({"call", "--help"}).text;
@@ -170,7 +226,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Refusal{{}, bad, "cli.usage", "a command is missing; there are serve"},
         Refusal{{"serv"}, bad, "cli.usage", "did you mean serve?"},
-        Refusal{{"bench"}, bad, "cli.usage", "there are serve, call, ls, watch, config"},
+        Refusal{{"bank"}, bad, "cli.usage", "there are serve, call, bench, ls, watch, config"},
         Refusal{{"--verbose"}, bad, "cli.usage", "--verbose"},
         Refusal{{"serve"}, bad, "cli.usage", "endpoint"},
         Refusal{{"serve", "nodots"}, bad, "name.path", "nodots"},
@@ -199,6 +255,29 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{{"call", ep, "{}", "--count", "0"}, bad, "cli.usage", "--count"},
         Refusal{{"call", ep, "{}", "--count", "1e9"}, bad, "cli.usage", "--count"},
         Refusal{{"call", ep, "{}", "--concurrency", "0"}, bad, "cli.usage", "--concurrency"},
+        Refusal{{"bench"}, bad, "cli.usage", "endpoint"},
+        Refusal{{"bench", ep, "--workload", "open"}, bad, "cli.usage", "there are unary, stream"},
+        Refusal{{"bench", ep, "--concurrency", "0"}, bad, "cli.usage", "from 1 to 65536"},
+        Refusal{{"bench", ep, "--duration", "0"}, bad, "cli.usage", "--duration must be above 0"},
+        Refusal{{"bench", ep, "--duration", "nan"}, bad, "cli.usage", "--duration"},
+        Refusal{{"bench", ep, "--warmup", "-1"}, bad, "cli.usage", "--warmup must be at least 0"},
+        Refusal{{"bench", ep, "--rate", "0"}, bad, "cli.usage", "--rate must be above 0"},
+        Refusal{{"bench", ep, "--rate", "fast"}, bad, "cli.usage", "--rate"},
+        Refusal{{"bench", ep, "--items", "2"}, bad, "cli.usage", "--items goes with"},
+        Refusal{{"bench", ep, "--workload=stream", "--items=0"}, bad, "cli.usage", "at least 1"},
+        Refusal{{"bench", ep, "--size", "-1"}, bad, "cli.usage", "--size must be from 0"},
+        Refusal{{"bench", ep, "--pace-ms", "5"}, bad, "cli.usage", "--pace-ms goes with"},
+        Refusal{{"bench", ep, "--tail-percent", "1"}, bad, "cli.usage", "needs --tail-ms"},
+        Refusal{
+            {"bench", ep, "--tail-percent", "101", "--tail-ms", "5"},
+            bad,
+            "cli.usage",
+            "at most 100"
+        },
+        Refusal{{"bench", ep, "--tail-ms", "0"}, bad, "cli.usage", "--tail-ms must be from 1"},
+        Refusal{{"bench", ep, "--tail-hold-ms", "x"}, bad, "cli.usage", "--tail-hold-ms"},
+        Refusal{{"bench", ep, "--plane", "dynamo"}, later, "cli.not_yet", "auto and mux"},
+        Refusal{{"bench", ep, "--timeout", "0"}, bad, "cli.usage", "--timeout"},
         Refusal{{"ls", "--models"}, later, "cli.not_yet", "model registration"},
         Refusal{{"ls", "extra"}, bad, "cli.usage", "extra"},
         Refusal{{"watch", "a..b"}, bad, "name.invalid", "prefix"},

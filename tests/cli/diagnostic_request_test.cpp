@@ -32,7 +32,7 @@ TEST(DiagnosticRequest, HasDefaults) {
 
 TEST(DiagnosticRequest, TakesEveryFieldInBothCodecs) {
     const std::string json =
-        R"({"items":5,"delay_ms":20,"size":100,"fail_after":2,"text":"hi","ignore_stop":true,"hold_ms":7})";
+        R"({"items":5,"delay_ms":20,"pace_ms":9,"size":100,"fail_after":2,"text":"hi","ignore_stop":true,"hold_ms":7})";
     const auto packed = encode_msgpack(*decode_json(json));
     ASSERT_TRUE(packed);
     for (const auto& request :
@@ -40,6 +40,7 @@ TEST(DiagnosticRequest, TakesEveryFieldInBothCodecs) {
         ASSERT_TRUE(request) << request.error().what();
         EXPECT_EQ(request->items, 5U);
         EXPECT_EQ(request->delay, 20ms);
+        EXPECT_EQ(request->pace, 9ms);
         EXPECT_EQ(request->size, 100U);
         EXPECT_EQ(request->fail_after, 2U);
         EXPECT_EQ(request->text, "hi");
@@ -76,6 +77,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadRequest{R"({"items":[]})", "diagnostic.request", "not an array"},
         BadRequest{R"({"items":1000000000001})", "diagnostic.request", "to 1000000000000"},
         BadRequest{R"({"delay_ms":-5})", "diagnostic.request", "delay_ms"},
+        BadRequest{R"({"pace_ms":"x"})", "diagnostic.request", "pace_ms"},
         BadRequest{R"({"delay_ms":86400001})", "diagnostic.request", "86400000"},
         BadRequest{R"({"size":1073741825})", "diagnostic.request", "size"},
         BadRequest{R"({"fail_after":true})", "diagnostic.request", "fail_after"},

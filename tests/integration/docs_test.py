@@ -31,6 +31,8 @@ def shape(line):
     line = re.sub(r"127\.0\.0\.1:\d+", "ADDRESS", line)
     line = re.sub(r"\b[\d.]+ (ns|us|ms|s)\b", "TIME", line)
     line = re.sub(r"\b\d+/s\b", "RATE", line)
+    line = re.sub(r"\b\d+ \(RATE\)", "COUNT (RATE)", line)
+    line = re.sub(r"\b[\d.]+ k?[MG]?B/s", "BANDWIDTH", line)
     return re.sub(r" {2,}", "  ", line)
 
 
@@ -91,7 +93,7 @@ class Examples(unittest.TestCase):
 
     def test_every_command_and_option_is_documented(self):
         text = DOCUMENT.read_text()
-        for command in ["serve", "call", "ls", "watch", "config"]:
+        for command in ["serve", "call", "bench", "ls", "watch", "config"]:
             self.assertIn(f"## stator {command}\n", text)
             shown = self.cluster.run(command, "--help").stdout.text()
             for option in re.findall(r"--[a-z-]+", shown):
