@@ -1,18 +1,26 @@
 """The programs that are compared, and one repetition of a row with one of them."""
 
+import contextlib
 import json
+import os
+import socket
+import statistics
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from .process import PeerFailed, Process, cpu_seconds
+from .process import PeerFailed, Process, Resources, cpu_seconds
 from .rows import Row
 
 START_TIMEOUT = 10.0
 # A client may take this much longer than its warm-up and window, to connect and to finish calls.
 CLIENT_SLACK = 30.0
 PROGRAM_TIMEOUT = 300.0
+# Opening very many streams may take this much longer.
+OPENING_SLACK = 60.0
+COLD_STARTS = 5
+_LOAD = ("unary", "bulk", "stream", "paced")
 
 
 @dataclass(frozen=True)
@@ -22,7 +30,7 @@ class Peer:
     kind: str = "rpc"
     serve: tuple[str, ...] = ("serve",)
     arguments: tuple[str, ...] = ()
-    modes: tuple[str, ...] = ("unary", "stream", "paced")
+    modes: tuple[str, ...] = (*_LOAD, "idle", "over_limit", "first")
     discovers: bool = False  # finds its server in the folder DYN_FILE_KV
 
     def runs(self, row: Row) -> bool:
@@ -34,7 +42,8 @@ PEERS = (
     Peer("stator", "stator_bench_rpc", discovers=True),
     Peer("grpc", "bench_peer_grpc"),
     Peer("grpc_unbuffered", "bench_peer_grpc", serve=("serve", "--unbuffered"), modes=("stream",)),
-    Peer("raw", "bench_peer_raw"),
+    # Without streams of their own and limits, the others would measure nothing.
+    Peer("raw", "bench_peer_raw", modes=(*_LOAD, "first")),
     Peer("stator", "stator_bench_local", kind="local"),
     Peer("tokio", "bench_peer_tokio", kind="local"),
     Peer("tokio_lto", "bench_peer_tokio_lto", kind="local"),
@@ -75,7 +84,7 @@ def numbers(result: dict) -> dict[str, float]:
 def with_cpu(row: Row, result: dict, server_cpu: float) -> dict[str, float]:
     """The metrics of a client's result line, and CPU per operation of the server and of both."""
     metrics = numbers(result)
-    operations = metrics.get("requests" if row.mode == "unary" else "items", 0)
+    operations = metrics.get("items" if row.counts_items else "requests", 0)
     client = metrics.get("cpu_client_us_per_op")
     if operations > 0 and client is not None:
         metrics["cpu_server_us_per_op"] = server_cpu * 1e6 / operations
@@ -83,13 +92,31 @@ def with_cpu(row: Row, result: dict, server_cpu: float) -> dict[str, float]:
     return metrics
 
 
+def with_resources(row: Row, sides: dict[str, tuple[Resources, Resources]]) -> dict[str, float]:
+    """Of each side what it had at the first mark and, of idle streams only, at the second."""
+    last = [after if row.mode == "idle" else before for before, after in sides.values()]
+    metrics = {
+        "descriptors": float(max(each.descriptors for each in last)),
+        "threads_per_core": max(each.threads for each in last) / len(os.sched_getaffinity(0)),
+    }
+    if row.mode == "idle":
+        for side, (before, after) in sides.items():
+            growth = after.memory - before.memory
+            metrics[f"{side}_bytes_per_stream"] = growth / row.concurrency
+    return metrics
+
+
+@contextlib.contextmanager
+def discovery(peer: Peer):
+    """The environment of both sides: a folder of their own if the peer has discovery."""
+    with tempfile.TemporaryDirectory(prefix="bench-discovery-") as folder:
+        yield {"DYN_DISCOVERY_BACKEND": "file", "DYN_FILE_KV": folder} if peer.discovers else {}
+
+
 def run_rpc(peer: Peer, row: Row, setup: Setup) -> dict[str, dict[str, float]]:
     program = str(setup.path(peer))
-    with tempfile.TemporaryDirectory(prefix="bench-discovery-") as folder:
-        environment = (
-            {"DYN_DISCOVERY_BACKEND": "file", "DYN_FILE_KV": folder} if peer.discovers else {}
-        )
-        with Process([program, *peer.serve], environment) as server:
+    with discovery(peer) as environment:
+        with Process([program, *peer.serve, *row.serve], environment) as server:
             first = (server.line(time.monotonic() + START_TIMEOUT) or "").split()
             if first[:1] != ["listening"]:
                 raise server.failed("did not print 'listening <port>' first")
@@ -100,19 +127,57 @@ def run_rpc(peer: Peer, row: Row, setup: Setup) -> dict[str, dict[str, float]]:
 
 
 def _measure(row: Row, setup: Setup, server: Process, client: Process) -> dict[str, float]:
-    deadline = time.monotonic() + setup.warmup + setup.seconds + CLIENT_SLACK
+    slack = CLIENT_SLACK + (OPENING_SLACK if row.mode == "idle" else 0)
+    deadline = time.monotonic() + setup.warmup + setup.seconds + slack
     marks = []
+    resources: dict[str, list[Resources]] = {"client": [], "server": []}
     for mark in ("measuring", "measured"):
         line = client.line(deadline)
         if line != mark:
             raise client.failed(f"printed '{line}' where '{mark}' was due")
         try:
             marks.append(cpu_seconds(server.pid))
+            # A client may end right after the second mark, unless it holds its streams.
+            if mark == "measuring" or row.mode == "idle":
+                resources["server"].append(Resources.of(server.pid))
+                resources["client"].append(Resources.of(client.pid))
         except OSError:
-            raise server.failed("ended while the client was measuring") from None
+            ended = client if server.running() else server
+            raise ended.failed("ended while the client was measuring") from None
     result = parse_result(client.line(deadline), client)
     client.finish(deadline)
-    return with_cpu(row, result, marks[1] - marks[0])
+    sides = {side: (samples[0], samples[-1]) for side, samples in resources.items()}
+    return with_cpu(row, result, marks[1] - marks[0]) | with_resources(row, sides)
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody has, for a server that is told its port before it starts."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def run_cold_start(peer: Peer, row: Row, setup: Setup) -> dict[str, dict[str, float]]:
+    """The median of several starts: from exec of the server until the waiting client is answered."""
+    samples = [_cold_start(peer, row, setup) for _ in range(COLD_STARTS)]
+    return {peer.name: {"cold_start_ms": statistics.median(samples)}}
+
+
+def _cold_start(peer: Peer, row: Row, setup: Setup) -> float:
+    program = str(setup.path(peer))
+    port = "0" if peer.discovers else str(free_port())
+    deadline = time.monotonic() + CLIENT_SLACK
+    with discovery(peer) as environment:
+        options = row.client_options(setup.seconds, setup.warmup)
+        with Process([program, "client", "--port", port, *options], environment) as client:
+            line = client.line(deadline)
+            if line != "waiting":
+                raise client.failed(f"printed '{line}' where 'waiting' was due")
+            with Process([program, *peer.serve, "--port", port], environment) as server:
+                result = parse_result(client.line(deadline), client)
+                client.finish(deadline)
+                if not isinstance(result.get("answered_ns"), int):
+                    raise client.failed("printed a line without 'answered_ns'")
+                return (result["answered_ns"] - server.started_ns) / 1e6
 
 
 def run_local(peer: Peer, repetitions: int, setup: Setup) -> dict[str, dict[str, float]]:
@@ -150,4 +215,6 @@ def run_once(
         return run_local(peer, inner_repetitions, setup)
     if row.kind == "discovery":
         return run_discovery(peer, setup)
+    if row.mode == "first":
+        return run_cold_start(peer, row, setup)
     return run_rpc(peer, row, setup)

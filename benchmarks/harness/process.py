@@ -6,6 +6,8 @@ import signal
 import subprocess
 import tempfile
 import time
+from dataclasses import dataclass
+from pathlib import Path
 
 
 class PeerFailed(Exception):
@@ -21,12 +23,35 @@ def cpu_seconds(pid: int) -> float:
     return time.clock_gettime((~pid << 3) | 2)
 
 
+@dataclass(frozen=True)
+class Resources:
+    """What a running process has."""
+
+    memory: int  # bytes that are resident
+    descriptors: int
+    threads: int
+
+    @staticmethod
+    def of(pid: int) -> "Resources":
+        """Raises OSError when the process has ended."""
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+        fields = dict(line.partition(":")[::2] for line in status.splitlines())
+        if "VmRSS" not in fields:
+            raise ProcessLookupError(f"process {pid} has ended")
+        return Resources(
+            memory=int(fields["VmRSS"].split()[0]) * 1024,
+            descriptors=len(os.listdir(f"/proc/{pid}/fd")),
+            threads=int(fields["Threads"]),
+        )
+
+
 class Process:
     """A child, its output as lines, a bound on every wait. Leaving the context ends the child."""
 
     def __init__(self, command: list[str], environment: dict[str, str] | None = None):
         self.name = os.path.basename(command[0])
         self._errors = tempfile.TemporaryFile()
+        self.started_ns = time.monotonic_ns()
         try:
             self._child = subprocess.Popen(
                 command,
@@ -41,6 +66,9 @@ class Process:
         os.set_blocking(self._child.stdout.fileno(), False)
         self._buffer = b""
         self._ended = False
+
+    def running(self) -> bool:
+        return self._child.poll() is None
 
     @property
     def pid(self) -> int:

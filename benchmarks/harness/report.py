@@ -7,6 +7,10 @@ from .stats import Measured, Summary, advantage, is_cost
 _RPC_METRICS = {
     "requests_per_s": "requests/s",
     "items_per_s": "items/s",
+    "gb_per_s": "GB/s",
+    "cold_start_ms": "first answer, ms",
+    "client_bytes_per_stream": "bytes per stream, client",
+    "server_bytes_per_stream": "bytes per stream, server",
     "p50_us": "p50, us",
     "p90_us": "p90, us",
     "p99_us": "p99, us",
@@ -16,6 +20,8 @@ _RPC_METRICS = {
     "cpu_client_us_per_op": "CPU per op, client, us",
     "cpu_server_us_per_op": "CPU per op, server, us",
     "cpu_us_per_op": "CPU per op, both, us",
+    "descriptors": "descriptors, the most of a side",
+    "threads_per_core": "threads per core, the most of a side",
     "errors": "errors",
 }
 _ABSENT = "-"
@@ -45,7 +51,7 @@ def _metrics(row: Row, peers: dict[str, Measured]) -> list[str]:
         return list(
             dict.fromkeys(name for measured in peers.values() for name in measured.metrics())
         )
-    hidden = _PER_ITEM if row.mode == "unary" else _PER_REQUEST
+    hidden = _PER_REQUEST if row.counts_items else _PER_ITEM
     if row.mode == "stream":
         hidden = (*_PER_REQUEST, "added_delay_p50_us", "added_delay_p99_us")
     return [name for name in _RPC_METRICS if name not in hidden]

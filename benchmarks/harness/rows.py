@@ -14,6 +14,12 @@ class Row:
     size: int = 64
     pace_us: int = 0
     spread: bool = False
+    serve: tuple[str, ...] = ()  # what the server is told besides
+
+    @property
+    def counts_items(self) -> bool:
+        """Whether an operation is an item, and not a request."""
+        return self.mode in ("stream", "paced")
 
     def client_options(self, seconds: float, warmup: float) -> list[str]:
         options = {
@@ -61,6 +67,19 @@ def _paced(concurrency: int, spread: bool) -> Row:
     )
 
 
+def _bulk(name: str, size: int, text: str) -> Row:
+    return Row(
+        name,
+        f"Requests of {text}, answers of 64 bytes, 16 in flight",
+        mode="bulk",
+        concurrency=16,
+        size=size,
+    )
+
+
+HELD = 64  # what the limit of over_limit lets in
+IDLE = 100_000
+
 ROWS = {
     row.name: row
     for row in (
@@ -69,12 +88,41 @@ ROWS = {
         _paced(64, spread=False),
         _paced(512, spread=False),
         _paced(512, spread=True),
+        _bulk("bulk64k", 64 << 10, "64 KiB"),
+        _bulk("bulk1m", 1 << 20, "1 MiB"),
+        Row(
+            "idle_streams",
+            "100 000 streams that have sent one item, then nothing",
+            mode="idle",
+            concurrency=IDLE,
+        ),
+        Row(
+            "over_limit",
+            f"Requests at a worker whose limit of {HELD} is used up, one at a time",
+            mode="over_limit",
+            concurrency=HELD,
+            serve=("--limit", str(HELD)),
+        ),
+        Row("cold_start", "From starting a server to its first answer", mode="first"),
         Row("local", "Operations inside one thread, ns", kind="local"),
         Row("discovery", "Discovery, file backend", kind="discovery"),
     )
 }
 
-DEFAULT_ROWS = ("unary1", "unary64", "stream64", "paced512", "paced512spread", "local", "discovery")
+DEFAULT_ROWS = (
+    "unary1",
+    "unary64",
+    "stream64",
+    "paced512",
+    "paced512spread",
+    "bulk64k",
+    "bulk1m",
+    "idle_streams",
+    "over_limit",
+    "cold_start",
+    "local",
+    "discovery",
+)
 
 
 def select(names: str) -> list[Row]:

@@ -4,7 +4,17 @@ import statistics
 from dataclasses import dataclass, field
 
 # Lower is better for these endings of a metric's name; everything else is a rate.
-_COST_ENDINGS = ("_us", "_us_per_op", "_ms", "_ns", "_per_call", "errors")
+_COST_ENDINGS = (
+    "_us",
+    "_us_per_op",
+    "_ms",
+    "_ns",
+    "_per_call",
+    "_per_stream",
+    "_per_core",
+    "descriptors",
+    "errors",
+)
 
 
 @dataclass(frozen=True)

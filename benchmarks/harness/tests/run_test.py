@@ -4,7 +4,9 @@ import contextlib
 import io
 import json
 import os
+import socket
 import stat
+import subprocess
 import sys
 import tempfile
 import time
@@ -15,7 +17,7 @@ from unittest import mock
 import run
 from harness import machine, peers
 from harness.peers import Peer, Setup
-from harness.process import PeerFailed, Process, cpu_seconds
+from harness.process import PeerFailed, Process, Resources, cpu_seconds
 from harness.rows import ROWS
 
 # Waits until it is ended, or burns CPU so that there is some to measure.
@@ -92,7 +94,8 @@ class RpcTest(Programs):
             "{result!r}", "{{'port': int(sys.argv[3]), 'given': len(sys.argv)}}"
         ).format()
         self.rpc_program("fake", client=client)
-        self.assertEqual(self.run_rpc(), {"port": 1, "given": 18})
+        metrics = self.run_rpc()
+        self.assertEqual((metrics["port"], metrics["given"]), (1, 18))
 
     def test_discovery_folder_is_shared_and_removed(self):
         first = "listening via discovery"
@@ -114,7 +117,7 @@ class RpcTest(Programs):
             lambda **options: made.append(original(**options)) or made[-1],
         ):
             result = peers.run_rpc(peer, ROWS["unary1"], self.setup)
-        self.assertEqual(result["fake"], {"seen": 1})
+        self.assertEqual(result["fake"]["seen"], 1)
         self.assertFalse(os.path.exists(made[0].name))
 
     def test_names_what_went_wrong(self):
@@ -134,6 +137,41 @@ class RpcTest(Programs):
         self.rpc_program("fake", client=CLIENT.format(result=[1]))
         self.assertIn("not an object", self.failure())
 
+    def test_tells_the_server_what_the_row_needs(self):
+        server = "assert sys.argv[2:] == ['--limit', '64'], sys.argv\n"
+        self.rpc_program("fake", server=server + SERVER.format(first="listening 1", body=WAIT))
+        peer = Peer("fake", "fake")
+        self.assertIn("fake", peers.run_rpc(peer, ROWS["over_limit"], self.setup))
+        self.assertIn("did not print", self.failure())
+
+    def test_counts_descriptors_and_threads_of_the_larger_side(self):
+        opens = "files = [open('/dev/null') for _ in range(50)]\n"
+        self.rpc_program("fake", server=opens + SERVER.format(first="listening 1", body=WAIT))
+        metrics = self.run_rpc()
+        self.assertGreaterEqual(metrics["descriptors"], 50)
+        self.assertLess(metrics["descriptors"], 70)
+        self.assertEqual(metrics["threads_per_core"], 1 / len(os.sched_getaffinity(0)))
+        self.assertNotIn("client_bytes_per_stream", metrics)
+
+    def test_memory_of_idle_streams_is_what_came_between_the_marks(self):
+        size = 100_000_000
+        client = CLIENT.replace(
+            'time.sleep(0.05)', f"held = b'x' * {size}"
+        ).replace('flush=True)\nprint(json', 'flush=True)\ntime.sleep(0.3)\nprint(json')
+        self.rpc_program("fake", client=client.format(result=RESULT))
+        row = ROWS["idle_streams"]
+        metrics = peers.run_rpc(Peer("fake", "fake"), row, self.setup)["fake"]
+        expected = size / row.concurrency
+        self.assertAlmostEqual(metrics["client_bytes_per_stream"], expected, delta=expected / 10)
+        self.assertLess(metrics["server_bytes_per_stream"], expected / 10)
+
+    def test_an_idle_client_must_hold_its_streams(self):
+        # Gone, or about to go: the harness must not take nothing for little.
+        client = CLIENT.replace('print("measured", flush=True)', 'print("measured", flush=True); sys.exit(1)')
+        self.rpc_program("fake", client=client.format(result=RESULT))
+        with self.assertRaisesRegex(PeerFailed, "ended while|instead of a JSON line"):
+            peers.run_rpc(Peer("fake", "fake"), ROWS["idle_streams"], self.setup)
+
     def test_a_client_that_hangs_is_ended(self):
         self.rpc_program("fake", client=f"import time\n{WAIT}")
         with mock.patch.object(peers, "CLIENT_SLACK", 0.2):
@@ -149,6 +187,86 @@ class RpcTest(Programs):
             self.assertGreater(cpu_seconds(process.pid), 0)
         with self.assertRaises(ProcessLookupError):
             os.kill(process.pid, 0)
+
+
+class ColdStartTest(Programs):
+    CLIENT = """
+import json, os, time
+print("waiting", flush=True)
+end = time.monotonic() + 20
+while not os.path.exists({path!r}) and time.monotonic() < end: time.sleep(0.001)
+time.sleep(0.05)
+print(json.dumps({{"answered_ns": time.monotonic_ns()}}), flush=True)
+os.unlink({path!r})
+"""
+    SERVER = """
+import sys, time
+open({path!r}, "w").write(sys.argv[3])
+time.sleep(60)
+"""
+
+    def cold_start(self, discovers=False):
+        peer = Peer("fake", "fake", discovers=discovers)
+        with mock.patch.object(peers, "COLD_STARTS", 2):
+            return peers.run_once(peer, ROWS["cold_start"], self.setup, 1)["fake"]
+
+    def programs(self, client=CLIENT, server=SERVER):
+        path = str(self.folder / "up")
+        self.rpc_program("fake", server.format(path=path), client.format(path=path))
+
+    def test_from_the_start_of_the_server_to_the_answer(self):
+        self.programs()
+        for discovers in (False, True):
+            metrics = self.cold_start(discovers)
+            self.assertEqual(list(metrics), ["cold_start_ms"])
+            self.assertGreater(metrics["cold_start_ms"], 50)
+            self.assertLess(metrics["cold_start_ms"], 10_000)
+
+    def test_names_what_went_wrong(self):
+        for wrong, right, problem in (
+            ('print("waiting"', 'print("ready"', "'waiting' was due"),
+            ("answered_ns", "answered", "without 'answered_ns'"),
+            ("os.unlink", "os.unlink({path!r}); sys.exit(3) #", "ended with status 3"),
+        ):
+            self.programs(client="import sys\n" + self.CLIENT.replace(wrong, right))
+            with self.assertRaisesRegex(PeerFailed, problem):
+                self.cold_start()
+
+    def test_a_free_port_is_free(self):
+        with socket.create_server(("127.0.0.1", peers.free_port())):
+            pass
+
+
+class ResourcesTest(unittest.TestCase):
+    def test_of_this_process(self):
+        mine = Resources.of(os.getpid())
+        self.assertGreater(mine.memory, 1_000_000)
+        self.assertGreaterEqual(mine.descriptors, 3)
+        self.assertGreaterEqual(mine.threads, 1)
+
+    def test_of_one_that_has_ended(self):
+        child = subprocess.Popen(["true"])
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        with self.assertRaises(OSError):
+            Resources.of(child.pid)  # not reaped yet
+        child.wait()
+        with self.assertRaises(OSError):
+            Resources.of(child.pid)
+
+
+class RowsTest(unittest.TestCase):
+    def test_who_runs_what(self):
+        running = {
+            name: {peer.name for peer in peers.PEERS if peer.runs(row)} for name, row in ROWS.items()
+        }
+        for name in ("bulk64k", "bulk1m", "cold_start"):
+            self.assertEqual(running[name], {"stator", "grpc", "raw"}, name)
+        for name in ("idle_streams", "over_limit"):
+            self.assertEqual(running[name], {"stator", "grpc"}, name)
+
+    def test_an_operation_of_bulk_is_a_request(self):
+        metrics = peers.with_cpu(ROWS["bulk64k"], {**RESULT, "items": 0}, 1e-3)
+        self.assertAlmostEqual(metrics["cpu_us_per_op"], 13)
 
 
 class OthersTest(unittest.TestCase):

@@ -58,9 +58,13 @@ class AdvantageTest(unittest.TestCase):
             "spawn_ns",
             "kill_to_unrouted_ms",
             "failures_per_call",
+            "client_bytes_per_stream",
+            "descriptors",
+            "threads_per_core",
+            "cold_start_ms",
         ):
             self.assertTrue(is_cost(name), name)
-        for name in ("requests_per_s", "items_per_s"):
+        for name in ("requests_per_s", "items_per_s", "gb_per_s"):
             self.assertFalse(is_cost(name), name)
 
 

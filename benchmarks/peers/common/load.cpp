@@ -10,6 +10,16 @@
 namespace bench {
 namespace {
 
+constexpr std::array modes{
+    Mode::unary,
+    Mode::bulk,
+    Mode::stream,
+    Mode::paced,
+    Mode::idle,
+    Mode::over_limit,
+    Mode::first,
+};
+
 [[noreturn]] void usage_error(const std::string& what) {
     std::fprintf(stderr, "error: %s\n", what.c_str());
     std::exit(2);
@@ -26,10 +36,13 @@ Number parse_number(std::string_view option, std::string_view text) {
 }
 
 Mode parse_mode(std::string_view text) {
-    for (const auto mode : {Mode::unary, Mode::stream, Mode::paced}) {
+    for (const auto mode : modes) {
         if (text == to_string(mode)) return mode;
     }
-    usage_error("--mode is unary, stream or paced, not '" + std::string{text} + "'");
+    std::string known;
+    for (const auto mode : modes)
+        known += (known.empty() ? "" : ", ") + std::string{to_string(mode)};
+    usage_error("--mode is one of " + known + ", not '" + std::string{text} + "'");
 }
 
 std::string number_or_null(std::optional<double> value) {
@@ -69,10 +82,18 @@ std::string_view to_string(Mode mode) {
     switch (mode) {
         case Mode::unary:
             return "unary";
+        case Mode::bulk:
+            return "bulk";
         case Mode::stream:
             return "stream";
         case Mode::paced:
             return "paced";
+        case Mode::idle:
+            return "idle";
+        case Mode::over_limit:
+            return "over_limit";
+        case Mode::first:
+            return "first";
     }
     return "unknown";
 }
@@ -84,11 +105,30 @@ Options Options::parse(int argc, const char* const* argv) {
         assign(options, argv[i], argv[i + 1]);
     }
     if (options.concurrency == 0) usage_error("--concurrency must be at least 1");
-    if (options.mode != Mode::unary && options.items == 0)
-        usage_error("--items must be at least 1");
+    if (options.counts_items() && options.items == 0) usage_error("--items must be at least 1");
     if (options.mode == Mode::paced && options.pace_us == 0)
         usage_error("--mode paced needs --pace-us");
     if (options.mode != Mode::paced) options.pace_us = 0;
+    return options;
+}
+
+ServeOptions ServeOptions::parse(int argc, const char* const* argv) {
+    ServeOptions options;
+    for (int i = 0; i < argc; ++i) {
+        const std::string_view name = argv[i];
+        if (name == "--unbuffered") {
+            options.unbuffered = true;
+            continue;
+        }
+        if (name != "--port" && name != "--limit")
+            usage_error("unknown option '" + std::string{name} + "'");
+        if (++i == argc) usage_error(std::string{name} + " needs a value");
+        if (name == "--port") {
+            options.port = parse_number<std::uint16_t>(name, argv[i]);
+        } else {
+            options.limit = parse_number<std::uint32_t>(name, argv[i]);
+        }
+    }
     return options;
 }
 
@@ -123,7 +163,7 @@ void Window::close() {
 
 void Window::report(std::string_view peer, const Options& options, const Tally& tally) const {
     const auto seconds = std::chrono::duration<double>{elapsed_}.count();
-    const auto operations = options.mode == Mode::unary ? tally.requests : tally.items;
+    const auto operations = options.counts_items() ? tally.items : tally.requests;
     const auto cpu_us = std::chrono::duration<double, std::micro>{cpu_}.count();
     std::string line = "{\"peer\":\"" + std::string{peer} + "\",\"mode\":\"" +
                        std::string{to_string(options.mode)} + "\"";
@@ -136,6 +176,10 @@ void Window::report(std::string_view peer, const Options& options, const Tally& 
     add("seconds", number_or_null(seconds));
     add("requests_per_s", number_or_null(static_cast<double>(tally.requests) / seconds));
     add("items_per_s", number_or_null(static_cast<double>(tally.items) / seconds));
+    if (options.mode == Mode::bulk) {
+        const auto bytes = static_cast<double>(tally.requests) * options.size;
+        add("gb_per_s", number_or_null(bytes / seconds / 1e9));
+    }
     add("p50_us", number_or_null(tally.latency.percentile_us(0.5)));
     add("p90_us", number_or_null(tally.latency.percentile_us(0.9)));
     add("p99_us", number_or_null(tally.latency.percentile_us(0.99)));
@@ -146,6 +190,19 @@ void Window::report(std::string_view peer, const Options& options, const Tally& 
     add("added_delay_p50_us", number_or_null(tally.added_delay.percentile_us(0.5)));
     add("added_delay_p99_us", number_or_null(tally.added_delay.percentile_us(0.99)));
     std::puts((line + "}").c_str());
+    std::fflush(stdout);
+}
+
+void announce_waiting() {
+    std::puts("waiting");
+    std::fflush(stdout);
+}
+
+void report_first(std::string_view peer, TimePoint answered) {
+    const auto at = std::chrono::duration_cast<nanoseconds>(answered.time_since_epoch()).count();
+    std::puts(("{\"peer\":\"" + std::string{peer} + "\",\"answered_ns\":" + std::to_string(at) + "}"
+    )
+                  .c_str());
     std::fflush(stdout);
 }
 

@@ -18,7 +18,18 @@ using Clock = std::chrono::steady_clock;
 using TimePoint = Clock::time_point;
 using std::chrono::nanoseconds;
 
-enum class Mode { unary, stream, paced };
+enum class Mode {
+    unary,
+    bulk,  ///< a large request, a small answer
+    stream,
+    paced,
+    idle,        ///< streams that have sent one item and then nothing
+    over_limit,  ///< requests that must be refused, while held streams use up the limit
+    first,       ///< the first answer of a server that starts only now
+};
+
+/// What a bulk request is answered with.
+inline constexpr std::uint32_t bulk_reply_size = 64;
 
 std::string_view to_string(Mode mode);
 
@@ -38,6 +49,9 @@ struct Options {
     /// Ends the process with status 2 and a named error when the command line is not understood.
     static Options parse(int argc, const char* const* argv);
 
+    /// Whether an item is what the run is about, and not a request.
+    bool counts_items() const { return mode == Mode::stream || mode == Mode::paced; }
+    std::uint32_t reply_size() const { return mode == Mode::bulk ? bulk_reply_size : size; }
     nanoseconds pace() const { return std::chrono::microseconds{pace_us}; }
     /// When item `index` (from 0) of a call that was issued at `issued` should reach the client:
     /// the server sends it `index + 1` paces after its handler began, and an ideal network takes no
@@ -51,6 +65,15 @@ struct Options {
 
 /// The same as in `stator bench`.
 using Histogram = stator::LatencyHistogram;
+
+/// The options of a server.
+struct ServeOptions {
+    std::uint16_t port = 0;   ///< 0: any free one
+    std::uint32_t limit = 0;  ///< of held streams at a time, more are refused; 0: none
+    bool unbuffered = false;  ///< of the gRPC peer
+
+    static ServeOptions parse(int argc, const char* const* argv);
+};
 
 /// What one thread of a client counted.
 struct Tally {
@@ -85,6 +108,11 @@ private:
     nanoseconds elapsed_{0};
     nanoseconds cpu_{0};
 };
+
+/// Of mode `first`: prints `waiting`, upon which run.py starts the server.
+void announce_waiting();
+/// Of mode `first`: prints when the first answer came, on the clock that all processes share.
+void report_first(std::string_view peer, TimePoint answered);
 
 /// User and system time of this process.
 nanoseconds process_cpu();

@@ -71,6 +71,39 @@ TEST(BenchOptions, StartsTogetherUnlessSpread) {
     EXPECT_EQ(options.start_delay(3), milliseconds{0});
 }
 
+TEST(BenchOptions, ModesHaveNamesAndUnits) {
+    for (const char* name : {"unary", "bulk", "stream", "paced", "idle", "over_limit", "first"}) {
+        const std::array arguments{"--mode", name, "--pace-us", "1", "--size", "1000"};
+        const auto options = Options::parse(static_cast<int>(arguments.size()), arguments.data());
+        EXPECT_EQ(to_string(options.mode), name);
+        const std::string_view mode = name;
+        EXPECT_EQ(options.counts_items(), mode == "stream" || mode == "paced") << mode;
+        EXPECT_EQ(options.reply_size(), mode == "bulk" ? bulk_reply_size : 1000U) << mode;
+    }
+}
+
+TEST(BenchServeOptions, ReadsEveryOption) {
+    const std::array arguments{"--port", "80", "--unbuffered", "--limit", "64"};
+    const auto options = ServeOptions::parse(static_cast<int>(arguments.size()), arguments.data());
+    EXPECT_EQ(options.port, 80);
+    EXPECT_EQ(options.limit, 64U);
+    EXPECT_TRUE(options.unbuffered);
+    EXPECT_FALSE(ServeOptions::parse(0, nullptr).unbuffered);
+}
+
+TEST(BenchServeOptions, RefusesWhatItDoesNotKnow) {
+    const std::array unknown{"--mode", "unary"};
+    EXPECT_EXIT(
+        ServeOptions::parse(2, unknown.data()),
+        testing::ExitedWithCode(2),
+        "unknown option '--mode'"
+    );
+    const std::array missing{"--limit"};
+    EXPECT_EXIT(
+        ServeOptions::parse(1, missing.data()), testing::ExitedWithCode(2), "--limit needs a value"
+    );
+}
+
 template <std::size_t Count>
 void refuse(const std::array<const char*, Count>& arguments, const char* message) {
     EXPECT_EXIT(
@@ -87,7 +120,10 @@ TEST(BenchOptionsDeathTest, RefusesWhatItDoesNotUnderstand) {
     refuse(std::array{"--port", "65536"}, "--port needs a number, not '65536'");
     refuse(std::array{"--size", "6x"}, "--size needs a number, not '6x'");
     refuse(std::array{"--seconds", "-1"}, "--seconds needs a number, not '-1'");
-    refuse(std::array{"--mode", "both"}, "--mode is unary, stream or paced, not 'both'");
+    refuse(
+        std::array{"--mode", "both"},
+        "--mode is one of unary, bulk, stream, paced, idle, over_limit, first, not 'both'"
+    );
     refuse(std::array{"--concurrency", "0"}, "--concurrency must be at least 1");
     refuse(std::array{"--mode", "paced"}, "--mode paced needs --pace-us");
     refuse(std::array{"--mode", "stream", "--items", "0"}, "--items must be at least 1");

@@ -23,17 +23,11 @@ constexpr auto drain_limit = std::chrono::seconds{5};
 class Run {
 public:
     explicit Run(const Options& chosen) : options{chosen} {
-        const auto target = "127.0.0.1:" + std::to_string(options.port);
-        grpc::ChannelArguments settings;
-        for (const char* name : unneeded) settings.SetInt(name, 0);
-        settings.SetInt(GRPC_ARG_MINIMAL_STACK, 1);
-        stub = Load::NewStub(
-            grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), settings)
-        );
+        stub = connect(options.port);
         request.set_items(options.items);
         request.set_size(options.size);
         request.set_pace_us(options.pace_us);
-        if (options.mode == Mode::unary) request.set_payload(std::string(options.size, 'x'));
+        if (!options.counts_items()) request.set_payload(std::string(options.size, 'x'));
     }
 
     Tally& tally() {
@@ -79,15 +73,20 @@ public:
     void start() {
         context_.emplace();
         issued_ = Clock::now();
-        run_.stub->async()
-            ->Echo(&*context_, &run_.request, &reply_, [this](const grpc::Status& status) {
-                run_.finished(status, reply_.payload().size() == run_.options.size, issued_);
-                if (run_.window.stopped()) {
-                    --run_.in_flight;
-                } else {
-                    start();
-                }
-            });
+        const auto ended = [this](const grpc::Status& status) {
+            run_.finished(status, reply_.payload().size() == run_.options.reply_size(), issued_);
+            if (run_.window.stopped()) {
+                --run_.in_flight;
+            } else {
+                start();
+            }
+        };
+        auto* stub = run_.stub->async();
+        if (run_.options.mode == Mode::bulk) {
+            stub->Take(&*context_, &run_.request, &reply_, ended);
+        } else {
+            stub->Echo(&*context_, &run_.request, &reply_, ended);
+        }
     }
 
 private:
@@ -150,6 +149,17 @@ void wait_for_last_call(Run& run) {
 
 }  // namespace
 
+std::unique_ptr<Load::Stub> connect(std::uint16_t port) {
+    const auto target = "127.0.0.1:" + std::to_string(port);
+    grpc::ChannelArguments settings;
+    for (const char* name : unneeded) settings.SetInt(name, 0);
+    settings.SetInt(GRPC_ARG_MINIMAL_STACK, 1);
+    settings.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    return Load::NewStub(
+        grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), settings)
+    );
+}
+
 int run_client(const Options& options) {
     Run run{options};
     std::vector<std::unique_ptr<UnarySlot>> slots;
@@ -157,7 +167,7 @@ int run_client(const Options& options) {
     run.in_flight = options.concurrency;
     for (std::uint32_t i = 0; i < options.concurrency; ++i) {
         std::this_thread::sleep_until(began + options.start_delay(i));
-        if (options.mode == Mode::unary) {
+        if (!options.counts_items()) {
             slots.emplace_back(std::make_unique<UnarySlot>(run))->start();
         } else {
             new StreamCall{run};

@@ -5,12 +5,19 @@
 
 int main(int argc, char** argv) {
     const std::string_view verb = argc > 1 ? argv[1] : "";
-    const std::string_view option = argc > 2 ? argv[2] : "";
-    if (verb == "serve" && (option.empty() || option == "--unbuffered")) {
-        return bench::grpc_peer::serve(option.empty());
+    if (verb == "serve")
+        return bench::grpc_peer::serve(bench::ServeOptions::parse(argc - 2, argv + 2));
+    if (verb == "client") {
+        using bench::Mode;
+        const auto options = bench::Options::parse(argc - 2, argv + 2);
+        const bool load = options.mode != Mode::idle && options.mode != Mode::over_limit &&
+                          options.mode != Mode::first;
+        return load ? bench::grpc_peer::run_client(options) : bench::grpc_peer::run_other(options);
     }
-    if (verb == "client")
-        return bench::grpc_peer::run_client(bench::Options::parse(argc - 2, argv + 2));
-    std::fputs("usage: bench_peer_grpc serve [--unbuffered] | client --port P [options]\n", stderr);
+    std::fputs(
+        "usage: bench_peer_grpc serve [--unbuffered] [--limit N] [--port P] | client --port P "
+        "[options]\n",
+        stderr
+    );
     return 2;
 }

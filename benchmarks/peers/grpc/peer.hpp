@@ -1,9 +1,12 @@
 // The gRPC peer: callback API on both sides, one channel.
 #pragma once
 
+#include <memory>
+
 #include <grpc/impl/codegen/grpc_types.h>
 
 #include "common/load.hpp"
+#include "load.grpc.pb.h"
 
 namespace bench::grpc_peer {
 
@@ -13,9 +16,14 @@ inline constexpr const char* unneeded[] = {
     GRPC_ARG_ENABLE_CHANNELZ, GRPC_ARG_ENABLE_CENSUS, GRPC_ARG_ENABLE_RETRIES
 };
 
-/// `may_buffer`: a stream that is not paced tells gRPC that the next item follows at once. Without,
+/// A stream that is not paced tells gRPC that the next item follows at once, unless `unbuffered`:
 /// which is how a handler that does not know its next item writes, each item is a packet.
-int serve(bool may_buffer);
+int serve(const ServeOptions& options);
 int run_client(const Options& options);
+/// The modes that are no load: idle, over_limit, first.
+int run_other(const Options& options);
+
+/// A channel of its own, nothing shared with others of this process.
+std::unique_ptr<Load::Stub> connect(std::uint16_t port);
 
 }  // namespace bench::grpc_peer

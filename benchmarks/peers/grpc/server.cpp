@@ -1,3 +1,4 @@
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <string>
@@ -67,9 +68,40 @@ private:
     std::uint32_t sent_ = 0;
 };
 
+// One held stream: an item, then nothing until the caller has gone.
+class Holder final : public grpc::ServerWriteReactor<Item> {
+public:
+    Holder(const Request& request, std::atomic<std::uint32_t>& held, std::uint32_t limit)
+        : held_{held} {
+        if (++held_ > limit && limit != 0) {
+            finished_ = true;
+            Finish(grpc::Status{grpc::StatusCode::RESOURCE_EXHAUSTED, "at the limit"});
+            return;
+        }
+        item_.set_payload(std::string(request.size(), 'x'));
+        StartWrite(&item_);
+    }
+    void OnWriteDone(bool ok) override {
+        if (!ok) finish();
+    }
+    void OnCancel() override { finish(); }
+    void OnDone() override {
+        --held_;
+        delete this;
+    }
+
+private:
+    void finish() {
+        if (!finished_.exchange(true)) Finish(grpc::Status::CANCELLED);
+    }
+    std::atomic<std::uint32_t>& held_;
+    std::atomic<bool> finished_{false};
+    Item item_;
+};
+
 class Service final : public Load::CallbackService {
 public:
-    explicit Service(bool may_buffer) : may_buffer_{may_buffer} {}
+    explicit Service(const ServeOptions& options) : options_{options} {}
 
 private:
     grpc::ServerUnaryReactor* Echo(
@@ -81,21 +113,37 @@ private:
         return reactor;
     }
 
-    grpc::ServerWriteReactor<Item>* Generate(grpc::CallbackServerContext*, const Request* request)
-        override {
-        return new Generator{*request, may_buffer_};
+    grpc::ServerUnaryReactor* Take(
+        grpc::CallbackServerContext* context, const Request*, Item* reply
+    ) override {
+        reply->set_payload(std::string(bulk_reply_size, 'x'));
+        auto* reactor = context->DefaultReactor();
+        reactor->Finish(grpc::Status::OK);
+        return reactor;
     }
 
-    bool may_buffer_;
+    grpc::ServerWriteReactor<Item>* Hold(grpc::CallbackServerContext*, const Request* request)
+        override {
+        return new Holder{*request, held_, options_.limit};
+    }
+
+    grpc::ServerWriteReactor<Item>* Generate(grpc::CallbackServerContext*, const Request* request)
+        override {
+        return new Generator{*request, !options_.unbuffered};
+    }
+
+    const ServeOptions options_;
+    std::atomic<std::uint32_t> held_{0};
 };
 
 }  // namespace
 
-int serve(bool may_buffer) {
-    Service service{may_buffer};
+int serve(const ServeOptions& options) {
+    Service service{options};
     int port = 0;
     grpc::ServerBuilder builder;
-    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+    const auto address = "127.0.0.1:" + std::to_string(options.port);
+    builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
     for (const char* name : unneeded) builder.AddChannelArgument(name, 0);
     builder.AddChannelArgument(GRPC_ARG_MINIMAL_STACK, 1);
     builder.RegisterService(&service);

@@ -1,14 +1,17 @@
 // One connection, one epoll loop, `concurrency` calls in flight; an answer starts the next call,
 // and one send per turn carries what the turn started.
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <thread>
 #include <vector>
 
 #include "raw/wire.hpp"
@@ -24,15 +27,22 @@ struct Slot {
     bool busy = false;
 };
 
-int dial(std::uint16_t port) {
+/// Negative when nobody listens there.
+int try_dial(std::uint16_t port) {
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(port);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (fd < 0) fail("socket");
-    if (connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-        fail("connect");
+    if (connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return fd;
+    close(fd);
+    return -1;
+}
+
+int dial(std::uint16_t port) {
+    const int fd = try_dial(port);
+    if (fd < 0) fail("connect");
     return fd;
 }
 
@@ -68,7 +78,7 @@ Client::Client(const Options& options)
     epoll_event event{.events = EPOLLIN, .data = {.fd = connection_.fd()}};
     if (epoll_ctl(epoll_, EPOLL_CTL_ADD, connection_.fd(), &event) != 0) fail("epoll_ctl");
     slots_.resize(options_.concurrency);
-    if (options_.mode == Mode::unary) {
+    if (!options_.counts_items()) {
         request_.resize(options_.size, std::byte{'x'});
     } else {
         const StreamRequest request{options_.items, options_.size, options_.pace_us};
@@ -113,7 +123,9 @@ void Client::start_due(TimePoint now) {
 void Client::issue(std::uint32_t slot, TimePoint now) {
     slots_[slot] = {.issued = now, .received = 0, .busy = true};
     ++busy_;
-    const auto kind = options_.mode == Mode::unary ? Kind::unary_request : Kind::stream_request;
+    const auto kind = options_.mode == Mode::unary  ? Kind::unary_request
+                      : options_.mode == Mode::bulk ? Kind::bulk_request
+                                                    : Kind::stream_request;
     const Header header{
         .length = static_cast<std::uint32_t>(request_.size()),
         .call = slot,
@@ -149,7 +161,7 @@ void Client::accept(const Frame& frame, TimePoint now) {
         return;
     }
     Slot& slot = slots_[frame.header.call];
-    if (frame.payload.size() != options_.size) ++tally_.errors;
+    if (frame.payload.size() != options_.reply_size()) ++tally_.errors;
     const bool recording = window_.recording();
     if (frame.header.kind == Kind::item && recording) {
         ++tally_.items;
@@ -161,7 +173,7 @@ void Client::accept(const Frame& frame, TimePoint now) {
     if (frame.header.last == 0) return;
     slot.busy = false;
     --busy_;
-    if (options_.mode != Mode::unary && slot.received != options_.items) ++tally_.errors;
+    if (options_.counts_items() && slot.received != options_.items) ++tally_.errors;
     if (recording) {
         ++tally_.requests;
         tally_.latency.record(now - slot.issued);
@@ -180,8 +192,35 @@ void Client::flush() {
     if (epoll_ctl(epoll_, EPOLL_CTL_MOD, connection_.fd(), &event) != 0) fail("epoll_ctl");
 }
 
+/// Mode `first`: dials until the server is there, asks once.
+int run_first(const Options& options) {
+    announce_waiting();
+    const auto limit = Clock::now() + std::chrono::minutes{1};
+    int fd = -1;
+    while ((fd = try_dial(options.port)) < 0) {
+        if (Clock::now() > limit) fail("connect");
+        std::this_thread::sleep_for(std::chrono::microseconds{100});
+    }
+    Connection connection{fd};
+    const std::vector<std::byte> request(options.size, std::byte{'x'});
+    connection.append(
+        {.length = options.size, .call = 0, .kind = Kind::unary_request, .last = 1, .reserved = 0},
+        request
+    );
+    if (!connection.flush()) fail("send");
+    while (!connection.next()) {
+        pollfd ready{.fd = fd, .events = POLLIN, .revents = 0};
+        if (poll(&ready, 1, -1) < 0 && errno != EINTR) fail("poll");
+        if (!connection.receive()) fail("recv");
+    }
+    report_first("raw", Clock::now());
+    return 0;
+}
+
 }  // namespace
 
-int run_client(const Options& options) { return Client{options}.run(); }
+int run_client(const Options& options) {
+    return options.mode == Mode::first ? run_first(options) : Client{options}.run();
+}
 
 }  // namespace bench::raw

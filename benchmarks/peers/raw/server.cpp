@@ -56,7 +56,7 @@ bool runnable(const ActiveStream& stream) {
 
 class Server {
 public:
-    Server();
+    explicit Server(std::uint16_t port);
     [[noreturn]] void run();
 
 private:
@@ -80,10 +80,11 @@ private:
     std::vector<std::byte> item_;
 };
 
-Server::Server() : epoll_{epoll_create1(EPOLL_CLOEXEC)} {
+Server::Server(std::uint16_t port) : epoll_{epoll_create1(EPOLL_CLOEXEC)} {
     listener_ = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     sockaddr_in address{};
     address.sin_family = AF_INET;
+    address.sin_port = htons(port);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     auto* generic = reinterpret_cast<sockaddr*>(&address);
     socklen_t length = sizeof address;
@@ -145,11 +146,15 @@ void Server::read(const std::shared_ptr<Peer>& peer) {
 }
 
 void Server::answer(const std::shared_ptr<Peer>& peer, const Frame& frame) {
-    if (frame.header.kind == Kind::unary_request) {
+    if (frame.header.kind == Kind::unary_request || frame.header.kind == Kind::bulk_request) {
+        const bool bulk = frame.header.kind == Kind::bulk_request;
+        const auto size = bulk ? std::size_t{bulk_reply_size} : frame.payload.size();
         Header reply = frame.header;
+        reply.length = static_cast<std::uint32_t>(size);
         reply.kind = Kind::reply;
         reply.last = 1;
-        peer->connection.append(reply, frame.payload);
+        if (bulk && item_.size() < size) item_.resize(size, std::byte{'x'});
+        peer->connection.append(reply, bulk ? std::span{item_}.first(size) : frame.payload);
         mark(peer);
         return;
     }
@@ -239,6 +244,6 @@ void Server::watch(Peer& peer) {
 
 }  // namespace
 
-int serve() { Server{}.run(); }
+int serve(std::uint16_t port) { Server{port}.run(); }
 
 }  // namespace bench::raw

@@ -15,7 +15,7 @@
 
 namespace bench::raw {
 
-enum class Kind : std::uint8_t { unary_request, stream_request, reply, item };
+enum class Kind : std::uint8_t { unary_request, stream_request, reply, item, bulk_request };
 
 struct Header {
     std::uint32_t length = 0;
@@ -78,7 +78,8 @@ private:
 /// nothing is due.
 std::optional<timespec> wait_until(std::optional<TimePoint> due);
 
-int serve();
+/// `port`: 0: any free one.
+int serve(std::uint16_t port);
 int run_client(const Options& options);
 
 }  // namespace bench::raw
