@@ -206,7 +206,8 @@ void Loop::turn() {
     if (inbox_->filled.load(std::memory_order_acquire)) take_inbox();
     if (!timers_.empty()) fire_timers();
     run_ready();
-    end_turn();
+    run_hooks(soon_);  // of timers and posted work
+    run_hooks(turn_end_);
 }
 
 void Loop::take_inbox() {
@@ -240,15 +241,16 @@ void Loop::run_ready() {
         for (std::size_t i = 0; i < batch_.size(); ++i) {
             if (i + frames_ahead < batch_.size()) prefetch(batch_[i + frames_ahead]);
             batch_[i].resume();
+            if (!soon_.empty()) run_hooks(soon_);
         }
         batch_.clear();
     }
     load_.store(ready_.size(), std::memory_order_relaxed);
 }
 
-void Loop::end_turn() noexcept {
-    while (!turn_end_.empty()) {
-        detail::TurnHook& hook = turn_end_.pop_front();
+void Loop::run_hooks(detail::TurnHooks& hooks) noexcept {
+    while (!hooks.empty()) {
+        detail::TurnHook& hook = hooks.pop_front();
         hook.run(hook);
     }
 }

@@ -29,6 +29,12 @@ MuxConnection::FlushHook::FlushHook(MuxConnection& connection_) noexcept
     : TurnHook{[](TurnHook& hook) noexcept { static_cast<FlushHook&>(hook).connection.flush(); }},
       connection{connection_} {}
 
+MuxConnection::EarlyHook::EarlyHook(MuxConnection& connection_) noexcept
+    : TurnHook{[](TurnHook& hook) noexcept {
+          static_cast<EarlyHook&>(hook).connection.flush_early();
+      }},
+      connection{connection_} {}
+
 MuxConnection::SessionTimer::SessionTimer(MuxConnection& connection_) noexcept
     : Timer{[](Timer& timer) noexcept {
           MuxConnection& connection = static_cast<SessionTimer&>(timer).connection;
@@ -49,6 +55,7 @@ MuxConnection::MuxConnection(
       violations_{options.violations},
       session_{role, options.config, *this, loop_.now()},
       flush_hook_{*this},
+      early_hook_{*this},
       timer_{*this},
       calls_{requests_} {}
 
@@ -152,24 +159,35 @@ Task<> MuxConnection::write_loop() {
     lost(*failure);
 }
 
+void MuxConnection::flush_early() noexcept {
+    if (write_blocked_ || lost_ || session_.closed()) return;
+    std::array<iovec, vectors_per_write> vectors;
+    write(std::span{vectors}.first(session_.gather_early(vectors)));
+}
+
+/// False when the socket is of no more use.
+bool MuxConnection::write(std::span<const iovec> vectors) noexcept {
+    std::size_t offered = 0;
+    for (const auto& vector : vectors) offered += vector.iov_len;
+    const auto written = stream_->try_write(vectors);
+    if (!written) {
+        lost(written.error());
+        return false;
+    }
+    ++writes_;
+    if (*written > 0) session_.written(*written, loop_.now());
+    if (*written < offered) {
+        write_blocked_ = true;
+        blocked_.notify();
+    }
+    return true;
+}
+
 void MuxConnection::flush() noexcept {
     std::array<iovec, vectors_per_write> vectors;
     while (!write_blocked_ && session_.has_output()) {
         const auto count = session_.gather(vectors);
-        if (count == 0) break;
-        std::size_t offered = 0;
-        for (std::size_t i = 0; i < count; ++i) offered += vectors[i].iov_len;
-        const auto written = stream_->try_write({vectors.data(), count});
-        if (!written) {
-            lost(written.error());
-            break;
-        }
-        ++writes_;
-        if (*written > 0) session_.written(*written, loop_.now());
-        if (*written < offered) {
-            write_blocked_ = true;
-            blocked_.notify();
-        }
+        if (count == 0 || !write({vectors.data(), count})) break;
     }
     if (flush_awaited_ && all_left()) all_left_.set();
     // A goodbye that the peer does not take is not waited for.

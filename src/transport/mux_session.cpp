@@ -26,6 +26,12 @@ std::size_t MuxSession::gather(std::span<iovec> vectors) {
     return core_->output.gather(vectors);
 }
 
+std::size_t MuxSession::gather_early(std::span<iovec> vectors) const noexcept {
+    return core_->output.gather(vectors);
+}
+
+std::size_t MuxSession::output_size() const noexcept { return core_->output.size(); }
+
 void MuxSession::written(std::size_t size, TimePoint now) { core_->written(size, now); }
 
 TimePoint MuxSession::next_timer() const noexcept { return core_->next_timer(); }

@@ -90,6 +90,11 @@ public:
         if (!hook.linked()) turn_end_.push_back(hook);
     }
 
+    /// Runs `hook` once, as soon as the task that runs now has suspended.
+    void soon(detail::TurnHook& hook) noexcept {
+        if (!hook.linked()) soon_.push_back(hook);
+    }
+
     /// For sources that talk to the reactor (runtime/asio.hpp).
     detail::Reactor& reactor() noexcept { return *reactor_; }
 
@@ -108,7 +113,7 @@ private:
     void take_inbox();
     void fire_timers();
     void run_ready();
-    void end_turn() noexcept;
+    static void run_hooks(detail::TurnHooks& hooks) noexcept;
     bool poll_reactor();
     bool look_for_work();
     bool prepare_to_wait();
@@ -124,6 +129,7 @@ private:
     std::vector<std::coroutine_handle<>> ready_;
     std::vector<std::coroutine_handle<>> batch_;
     detail::TurnHooks turn_end_;
+    detail::TurnHooks soon_;
     detail::TimerHeap timers_;
     std::unique_ptr<detail::Reactor> reactor_;
     std::unique_ptr<Inbox> inbox_;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string_view>
 
 #include "stator/base/report_limit.hpp"
@@ -126,13 +127,25 @@ private:
     Task<> read_loop();
     Task<> write_loop();
     /// Something may have to be written: at the end of this turn.
-    void touch() noexcept { loop_.at_turn_end(flush_hook_); }
+    /// A turn that makes more than this writes in between: its peer need not wait for all of it.
+    static constexpr std::size_t early_write = 16U << 10U;
+
+    void touch() noexcept {
+        if (session_.output_size() >= early_write) loop_.soon(early_hook_);
+        loop_.at_turn_end(flush_hook_);
+    }
     void flush() noexcept;
+    void flush_early() noexcept;
+    bool write(std::span<const iovec> vectors) noexcept;
     void lost(const Error& cause) noexcept;
     void arm_timer() noexcept;
 
     struct FlushHook : runtime::detail::TurnHook {
         explicit FlushHook(MuxConnection& connection) noexcept;
+        MuxConnection& connection;
+    };
+    struct EarlyHook : runtime::detail::TurnHook {
+        explicit EarlyHook(MuxConnection& connection) noexcept;
         MuxConnection& connection;
     };
     struct SessionTimer : runtime::detail::Timer {
@@ -149,6 +162,7 @@ private:
     ReportLimit* violations_;
     MuxSession session_;
     FlushHook flush_hook_;
+    EarlyHook early_hook_;
     SessionTimer timer_;
     Signal blocked_;  // the socket takes nothing: the write loop waits for it
     std::uint64_t reads_ = 0;

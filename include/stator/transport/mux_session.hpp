@@ -74,6 +74,10 @@ public:
     /// Fills `vectors` with what is to be written, in order; returns how many are used. The memory
     /// stays valid and unchanged until `written` has covered it. Call at the end of a loop turn.
     std::size_t gather(std::span<iovec> vectors);
+    /// The same before the end of a turn: what is in its final form already.
+    std::size_t gather_early(std::span<iovec> vectors) const noexcept;
+    /// Bytes in their final form.
+    std::size_t output_size() const noexcept;
     /// The first `size` bytes were written. May deliver on_writable and on_uncongested.
     void written(std::size_t size, TimePoint now);
 
