@@ -128,7 +128,7 @@ def run_rpc(peer: Peer, row: Row, setup: Setup) -> dict[str, dict[str, float]]:
 
 def _measure(row: Row, setup: Setup, server: Process, client: Process) -> dict[str, float]:
     slack = CLIENT_SLACK + (OPENING_SLACK if row.mode == "idle" else 0)
-    deadline = time.monotonic() + setup.warmup + setup.seconds + slack
+    deadline = time.monotonic() + row.warmup(setup.warmup) + setup.seconds + slack
     marks = []
     resources: dict[str, list[Resources]] = {"client": [], "server": []}
     for mark in ("measuring", "measured"):

@@ -21,12 +21,17 @@ class Row:
         """Whether an operation is an item, and not a request."""
         return self.mode in ("stream", "paced")
 
+    def warmup(self, asked: float) -> float:
+        """In seconds. A paced stream keeps the offset that it began with: those that began while the processes were
+        cold have ended before the window opens."""
+        return max(asked, self.items * self.pace_us * 1.5 / 1e6)
+
     def client_options(self, seconds: float, warmup: float) -> list[str]:
         options = {
             "--mode": self.mode,
             "--concurrency": self.concurrency,
             "--seconds": seconds,
-            "--warmup": warmup,
+            "--warmup": self.warmup(warmup),
             "--items": self.items,
             "--size": self.size,
             "--pace-us": self.pace_us,
