@@ -192,11 +192,7 @@ TEST(Settings, every_setting_can_be_set_by_variable_and_by_file) {
         {"mux.most_stream_window", "DYN_MUX_MOST_STREAM_WINDOW", "1MiB", "1MiB", "1048576"},
         {"mux.connection_window", "DYN_MUX_CONNECTION_WINDOW", "32MiB", "32MiB", "'32MiB'"},
         {"mux.memory_limit", "DYN_MUX_MEMORY_LIMIT", "1GiB", "1GiB", "'1GiB'"},
-        {"mux.process_memory_limit",
-         "DYN_MUX_PROCESS_MEMORY_LIMIT",
-         "3GiB",
-         "3GiB",
-         "'3GiB'"},
+        {"mux.process_memory_limit", "DYN_MUX_PROCESS_MEMORY_LIMIT", "3GiB", "3GiB", "'3GiB'"},
         {"mux.large_message_budget", "DYN_MUX_LARGE_MESSAGE_BUDGET", "256MiB", "256MiB", "'256MiB'"
         },
         {"mux.max_message_size", "DYN_MUX_MAX_MESSAGE_SIZE", "100000", "100000", "100000"},

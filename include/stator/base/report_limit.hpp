@@ -14,7 +14,8 @@ namespace stator::inline base {
 class ReportLimit {
 public:
     explicit ReportLimit(Duration interval) noexcept : interval_{interval} {}
-    /// Whether to report now, and how many were held back since the last one; nothing: hold it back.
+    /// Whether to report now, and how many were held back since the last one; nothing: hold it
+    /// back.
     std::optional<std::uint64_t> admit(TimePoint now) noexcept;
 
 private:
