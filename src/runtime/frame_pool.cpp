@@ -22,8 +22,8 @@ bool trim_frames() noexcept { return false; }
 
 namespace {
 
-constexpr std::size_t granule = 64;
-constexpr std::size_t classes = 32;               // blocks up to 2 KiB are kept
+constexpr std::size_t granule = 16;
+constexpr std::size_t classes = 128;              // blocks up to 2 KiB are kept
 constexpr std::size_t kept_per_list = 1 << 20;    // bytes; what is more goes back to the heap
 constexpr std::size_t piled_per_list = 64 << 20;  // bytes; until there is time for that
 constexpr std::size_t blocks_per_trim = 512;
