@@ -159,6 +159,7 @@ struct Route {
     bool may_be_sent_again() const noexcept;
     void learn_from_refusal(const MuxCall& call, InstanceId instance) const;
     Result<void> open(MuxCall& call, const Instance& instance, const Bytes& request) const;
+    Task<Result<void>> wait_and_open(MuxCall* call, InstancePtr instance, Bytes request) const;
     /// Throws `error` unless the call may be sent to another instance.
     void go_elsewhere_or_throw(const Error& error, bool maybe_begun);
 };
@@ -255,8 +256,24 @@ void Route::learn_from_refusal(const MuxCall& call, InstanceId instance) const {
         client->watch->report(instance, LinkEvent::gone);
 }
 
+bool is_congestion(const Result<void>& opened) {
+    return !opened && opened.error().detail() == "mux.congested";
+}
+
+/// As `open`, when the connection has more to write than it should.
+Task<Result<void>> Route::wait_and_open(MuxCall* call, InstancePtr instance, Bytes request) const {
+    for (;;) {
+        co_await with_deadline(deadline, call->connection().uncongested());
+        if (call->error()) co_return std::unexpected{*call->error()};  // killed meanwhile
+        auto opened = open(*call, *instance, request);
+        if (!is_congestion(opened)) co_return opened;
+    }
+}
+
 Task<bool> Route::place(MuxCall* call, InstancePtr instance, Bytes request) {
-    if (auto opened = open(*call, *instance, request); !opened) {
+    auto opened = open(*call, *instance, request);
+    if (is_congestion(opened)) opened = co_await wait_and_open(call, instance, request);
+    if (!opened) {
         go_elsewhere_or_throw(opened.error(), false);
         co_return false;
     }

@@ -105,6 +105,12 @@ Task<> MuxConnection::flushed() {
     }
 }
 
+Task<> MuxConnection::uncongested() {
+    if (session_.closed()) co_return;
+    uncongested_.reset();
+    co_await uncongested_.wait();
+}
+
 Task<> MuxConnection::wait_until_over() { co_await over_.wait(); }
 
 Task<> MuxConnection::ready() {
@@ -333,6 +339,7 @@ void MuxConnection::report_violation(const Error& error) const {
 void MuxConnection::on_closed(const Error& error) {
     end_ = error;
     changed_.set();
+    uncongested_.set();
     if (error.code() == ErrorCode::protocol) report_violation(error);
     touch();  // writes the goodbye, then ends
     if (observer_ != nullptr) observer_->on_closed(*this, error);

@@ -402,6 +402,46 @@ TEST_F(ConnectionTest, FlushDoesNotWaitForCallsThatAreServed) {
     });
 }
 
+TEST_F(ConnectionTest, WhoFindsItCongestedIsToldWhenItIsNot) {
+    config.output_limit = 16U << 10U;
+    serve(echo);
+    run([](MuxPool& pool, std::string address) -> Task<> {
+        return [](MuxPool* pool_, std::string to) -> Task<> {
+            const auto connection = co_await pool_->connect(to);
+            const auto request = Bytes::copy_of(std::string(1000, 'r'));
+            std::vector<std::unique_ptr<MuxCall>> calls;
+            int waits = 0;
+            while (calls.size() < 1000) {
+                auto call = std::make_unique<MuxCall>(connection);
+                auto opened = call->open(head_of("a/b/c", CallShape::unary), request);
+                for (; !opened; ++waits) {
+                    EXPECT_EQ(opened.error().detail(), "mux.congested");
+                    co_await connection->uncongested();
+                    opened = call->open(head_of("a/b/c", CallShape::unary), request);
+                }
+                calls.push_back(std::move(call));
+            }
+            EXPECT_GT(waits, 0);
+            for (auto& call : calls) EXPECT_EQ((co_await call->next()).value().size(), 1000U);
+        }(&pool, std::move(address));
+    });
+}
+
+TEST_F(ConnectionTest, WaitingForRoomEndsWithTheConnection) {
+    config.output_limit = 16U << 10U;
+    serve(echo);
+    run([this](MuxPool& pool, std::string address) -> Task<> {
+        return [](ConnectionTest* self, MuxPool* pool_, std::string to) -> Task<> {
+            const auto connection = co_await pool_->connect(to);
+            co_await self->end_server();
+            co_await connection->uncongested();
+            MuxCall call{connection};
+            const auto opened = call.open(head_of("a/b/c"), Bytes::copy_of("late"));
+            EXPECT_EQ(opened.error().code(), ErrorCode::unavailable);
+        }(this, &pool, std::move(address));
+    });
+}
+
 TEST_F(ConnectionTest, ManyDialAtOnceAndOneConnectionIsMade) {
     serve(echo);
     run([this](MuxPool& pool, std::string address) -> Task<> {

@@ -77,6 +77,9 @@ public:
     /// once when the connection has ended. Calls that are still being served are not waited for.
     /// Cancel safety: throws `cancelled`.
     Task<> flushed();
+    /// Waits, after a call could not be opened for "mux.congested", until another try is worth it,
+    /// or the connection has ended. Several may wait. Cancel safety: throws `cancelled`.
+    Task<> uncongested();
     /// Tells the peer that `instance` (none: every one) takes no more calls.
     void drain(InstanceId instance, std::string_view reason);
     /// Somebody routes to this peer: watch its liveness even while no call is open.
@@ -117,6 +120,7 @@ private:
     void on_suspect() override;
     void on_healthy() override;
     void on_replace() override { replaced_ = true; }
+    void on_uncongested() override { uncongested_.set(); }
     void on_violation(StreamId stream, std::string_view detail) override;
     void on_closed(const Error& error) override;
     void report_violation(const Error& error) const;
@@ -173,6 +177,7 @@ private:
     std::optional<Error> end_;  // why it ended
     Event changed_;             // handshake done, or closed
     bool lost_ = false;         // the socket is of no more use
+    Event uncongested_;
     bool flush_awaited_ = false;
     Event all_left_;
     Event over_;       // closed and written: `run` may end
