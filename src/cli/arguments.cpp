@@ -20,7 +20,7 @@ namespace {
 
 constexpr std::uint32_t most_instances = 1024;
 constexpr std::uint64_t most_requests = 10'000'000;  // each leaves its latency in memory
-constexpr std::uint32_t most_concurrency = 65'536;
+constexpr std::uint32_t most_concurrency = 1'000'000;
 constexpr double longest_timeout = 30.0 * 24 * 3600;  // seconds
 
 constexpr std::array<std::string_view, 6> commands{

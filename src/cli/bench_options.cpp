@@ -13,7 +13,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::int64_t most_concurrency = 65'536;
+constexpr std::int64_t most_concurrency = 1'000'000;
 constexpr std::int64_t most_items = 1'000'000'000;
 constexpr std::int64_t largest_size = 1 << 30;
 constexpr std::int64_t longest_wait_ms = 600'000;

@@ -257,7 +257,7 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{{"call", ep, "{}", "--concurrency", "0"}, bad, "cli.usage", "--concurrency"},
         Refusal{{"bench"}, bad, "cli.usage", "endpoint"},
         Refusal{{"bench", ep, "--workload", "open"}, bad, "cli.usage", "there are unary, stream"},
-        Refusal{{"bench", ep, "--concurrency", "0"}, bad, "cli.usage", "from 1 to 65536"},
+        Refusal{{"bench", ep, "--concurrency", "0"}, bad, "cli.usage", "from 1 to 1000000"},
         Refusal{{"bench", ep, "--duration", "0"}, bad, "cli.usage", "--duration must be above 0"},
         Refusal{{"bench", ep, "--duration", "nan"}, bad, "cli.usage", "--duration"},
         Refusal{{"bench", ep, "--warmup", "-1"}, bad, "cli.usage", "--warmup must be at least 0"},
