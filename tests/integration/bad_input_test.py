@@ -25,7 +25,8 @@ class BadInput(TestCase):
         table = [
             ((), "invalid_request", "a command is missing"),
             (("srve",), "invalid_request", "did you mean serve?"),
-            (("bench",), "invalid_request", "no command is called"),
+            (("benchmark",), "invalid_request", "no command is called"),
+            (("bench",), "invalid_request", "endpoint is required"),
             (("call", EP), "invalid_request", "request"),
             (("call", EP, "{}", "--mode", "p2c"), "unimplemented", "round_robin, random and direct"),
             (("call", EP, "{}", "--mode", "least_loaded"), "unimplemented", "round_robin, random and direct"),
