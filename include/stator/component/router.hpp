@@ -38,7 +38,8 @@ public:
     /// The items of the answer. Errors come out of `next`: the worker's own, `unavailable` (nobody
     /// there), `overloaded`, `draining`, `deadline_exceeded`, `disconnected`, `not_found` (direct
     /// mode), `cancelled`. Dropping the stream kills the call. Stop and kill of `context` are
-    /// passed on.
+    /// passed on. All items are taken on the loop on which the first one was: its connections are
+    /// that loop's.
     Stream<Bytes> generate(Context context, Bytes request, CallOptions options) const;
     /// The single answer of a unary call.
     Task<Bytes> ask(Context context, Bytes request, CallOptions options) const;
