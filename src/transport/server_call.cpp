@@ -42,7 +42,14 @@ void ServerCall::close_input() noexcept {
     wake_reader();
 }
 
+void ServerCall::observe(CallObserver* observer) noexcept {
+    observer_ = observer;
+    if (observer_ != nullptr && stop_reason_ != CancelReason::none)
+        observer_->on_stop(stop_reason_);
+}
+
 void ServerCall::stopped(CancelReason reason) noexcept {
+    stop_reason_ = reason;
     if (observer_ != nullptr) observer_->on_stop(reason);
 }
 

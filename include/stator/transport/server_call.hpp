@@ -36,8 +36,9 @@ public:
     }
 
     const CancellationToken& token() const noexcept { return token_; }
-    /// `observer` must live until the call is dropped or another one is set.
-    void observe(CallObserver* observer) noexcept { observer_ = observer; }
+    /// `observer` must live until the call is dropped or another one is set. It is told of a stop
+    /// that has come before it.
+    void observe(CallObserver* observer) noexcept;
 
     /// The next request message; nothing once the caller's half is closed and all of it taken, or
     /// the answer has ended. Errors: `cancelled` (mux.killed) when the caller killed the call or is
@@ -82,6 +83,7 @@ private:
     StreamId stream_;
     CancellationToken token_;
     CallObserver* observer_ = nullptr;
+    CancelReason stop_reason_ = CancelReason::none;
     MessageQueue queue_;
     Signal readable_;
     Signal writable_;
