@@ -8,7 +8,9 @@
 #include "stator/base/random.hpp"
 #include "stator/base/sink.hpp"
 #include "stator/component/router.hpp"
+#include "stator/runtime/combinators.hpp"
 #include "stator/runtime/timer.hpp"
+#include "stator/runtime/token_wait.hpp"
 #include "stator/transport/mux_call.hpp"
 
 namespace stator::inline component {
@@ -158,6 +160,7 @@ struct Route {
     Task<bool> place(MuxCall* call, InstancePtr instance, Bytes request);
     bool may_be_sent_again() const noexcept;
     void learn_from_refusal(const MuxCall& call, InstanceId instance) const;
+    void throw_if_killed() const;
     Result<void> open(MuxCall& call, const Instance& instance, const Bytes& request) const;
     Task<Result<void>> wait_and_open(MuxCall* call, InstancePtr instance, Bytes request) const;
     /// Throws `error` unless the call may be sent to another instance.
@@ -260,19 +263,31 @@ bool is_congestion(const Result<void>& opened) {
     return !opened && opened.error().detail() == "mux.congested";
 }
 
+Task<> until(CancellationToken token) { co_await token.wait(); }
+
 /// As `open`, when the connection has more to write than it should.
 Task<Result<void>> Route::wait_and_open(MuxCall* call, InstancePtr instance, Bytes request) const {
     for (;;) {
-        co_await with_deadline(deadline, call->connection().uncongested());
-        if (call->error()) co_return std::unexpected{*call->error()};  // killed meanwhile
+        auto change = when_any(call->connection().uncongested(), until(context.kill_token()));
+        co_await with_deadline(deadline, std::move(change));
+        throw_if_killed();
         auto opened = open(*call, *instance, request);
         if (!is_congestion(opened)) co_return opened;
     }
 }
 
+/// Before the call is opened there is nothing that CallControl could kill.
+void Route::throw_if_killed() const {
+    if (context.killed())
+        throw Error{ErrorCode::cancelled, "component.killed", "the request was killed"};
+}
+
 Task<bool> Route::place(MuxCall* call, InstancePtr instance, Bytes request) {
+    throw_if_killed();
     auto opened = open(*call, *instance, request);
     if (is_congestion(opened)) opened = co_await wait_and_open(call, instance, request);
+    // Asked before there was a call to pass it on to.
+    if (opened && context.stopped()) call->stop(context.reason());
     if (!opened) {
         go_elsewhere_or_throw(opened.error(), false);
         co_return false;

@@ -355,6 +355,29 @@ TEST_F(Component, StopAndKillOfTheCallersContextReachTheHandler) {
     });
 }
 
+TEST_F(Component, AContextThatEndedBeforeItsCall) {
+    Watched watched;
+    run([&watched](ClusterTest* test) -> Task<> {
+        return [](ClusterTest* test_, Watched* seen) -> Task<> {
+            const auto worker = co_await test_->join();
+            const auto served = co_await worker.endpoint(path).start(watching(seen));
+            const auto client = co_await worker.endpoint(path).client();
+            const Router<int, int> router{client};
+            const Context killed;
+            killed.kill(CancelReason::requested);
+            const auto refused = co_await as_result(collect(router.generate(killed, 1)));
+            EXPECT_EQ(refused.error().code(), ErrorCode::cancelled);
+            EXPECT_FALSE(seen->stopped.is_set()) << "it was never called";
+            const Context stopped;
+            stopped.stop(CancelReason::parent);
+            auto stream = router.generate(stopped, 1);
+            EXPECT_EQ(co_await stream.next(), 1);
+            co_await seen->stopped.wait();
+            EXPECT_EQ(seen->reason, CancelReason::parent);
+        }(test, &watched);
+    });
+}
+
 TEST_F(Component, TheDeadlineTravelsAndEndsBothSides) {
     Watched watched;
     run([&watched](ClusterTest* test) -> Task<> {
