@@ -322,38 +322,38 @@ class MainTest(Programs):
                 code = ended.code
         return code, output.getvalue()
 
-    def rpc_peers(self, ours: float, grpc: float):
-        for name, rate in (("stator_bench_rpc", ours), ("bench_peer_grpc", grpc)):
+    def rpc_peers(self, ours: float, raw: float):
+        for name, rate in (("stator_bench_rpc", ours), ("bench_peer_raw", raw)):
             result = {**RESULT, "requests_per_s": rate, "p50_us": 1e6 / rate}
             self.rpc_program(name, client=CLIENT.format(result=result))
 
     def test_held(self):
-        self.rpc_peers(ours=30_000, grpc=10_000)
+        self.rpc_peers(ours=24_000, raw=30_000)
         code, text = self.main("unary1", "--check")
         self.assertEqual(code, 0, text)
-        self.assertIn("| unary1 | unary, 1 in flight | 2.5x grpc | pass |", text)
+        self.assertIn("| unary1 | unary, 1 in flight | 0.74x raw | pass |", text)
         self.assertIn("| unary1 | unary, 1 in flight | 4.3x dynamo | not measured |", text)
-        self.assertIn("raw in unary1: no bench_peer_raw", text)
+        self.assertIn("grpc in unary1: no bench_peer_grpc", text)
 
     def test_missed(self):
-        self.rpc_peers(ours=24_000, grpc=10_000)
+        self.rpc_peers(ours=20_400, raw=30_000)
         code, text = self.main("unary1", "--check")
         self.assertEqual(code, 1)
-        self.assertIn("| unary1 | unary, 1 in flight | 2.5x grpc | fail | 2.40x", text)
+        self.assertIn("| unary1 | unary, 1 in flight | 0.74x raw | fail | 0.68x", text)
 
     def test_without_check_a_miss_is_only_reported(self):
-        self.rpc_peers(ours=24_000, grpc=10_000)
+        self.rpc_peers(ours=20_400, raw=30_000)
         self.assertEqual(self.main("unary1")[0], 0)
 
     def test_ours_absent(self):
-        self.rpc_program("bench_peer_grpc")
+        self.rpc_program("bench_peer_raw")
         code, text = self.main("--rows", "unary1,discovery", "--check")
         self.assertEqual(code, 1)
         self.assertIn("stator: absent", text)
         self.assertNotIn("| pass |", text)
 
     def test_json_and_markdown_files(self):
-        self.rpc_peers(ours=30_000, grpc=10_000)
+        self.rpc_peers(ours=24_000, raw=30_000)
         figures, report = self.folder / "figures.json", self.folder / "report.md"
         code, _ = self.main(
             "unary1",
@@ -368,7 +368,7 @@ class MainTest(Programs):
         self.assertEqual(code, 0)
         data = json.loads(figures.read_text())
         rates = data["rows"]["unary1"]["stator"]["metrics"]["requests_per_s"]
-        self.assertEqual(rates["samples"], [30_000.0] * 4)
+        self.assertEqual(rates["samples"], [24_000.0] * 4)
         self.assertIn("## unary1", report.read_text())
 
     def test_usage(self):
