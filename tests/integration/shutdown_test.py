@@ -80,7 +80,11 @@ class Shutdown(TestCase):
                 self.assertLess(took, 3.3)
                 self.assertIn("2 requests were asked to stop, 2 were killed", self.last_line(worker))
                 for call in calls:
-                    self.assert_ended(call, 3, "unavailable", "ended before the request did")
+                    # What a busy caller has not read yet may keep the error from leaving before the cut.
+                    if name == "busy" and call.wait() == 1:
+                        self.assert_ended(call, 1, "disconnected", "the process is ending")
+                    else:
+                        self.assert_ended(call, 3, "unavailable", "ended before the request did")
 
     def test_who_holds_its_loop_ends_the_process(self):
         cluster = self.cluster()
