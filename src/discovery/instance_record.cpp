@@ -22,13 +22,27 @@ std::unexpected<Error> not_json(const Result<T>& failed) {
     return std::unexpected<Error>{failed.error().with_detail("instance.json")};
 }
 
+template <class T>
+Result<void> as_void(const Result<T>& read) {
+    return read ? Result<void>{} : Result<void>{std::unexpected<Error>{read.error()}};
+}
+
+Result<void> skip(ValueReader& reader);
+
+/// Skips the values that `next` says are there.
+template <class Next>
+Result<void> skip_each(ValueReader& reader, Next next) {
+    for (;;) {
+        const auto more = next();
+        if (!more || !*more) return as_void(more);
+        if (auto skipped = skip(reader); !skipped) return skipped;
+    }
+}
+
 /// Reads a value of any kind and forgets it. The reader bounds the depth.
 Result<void> skip(ValueReader& reader) {
     const auto kind = reader.peek();
     if (!kind) return std::unexpected<Error>{kind.error()};
-    const auto as_void = [](const auto& read) {
-        return read ? Result<void>{} : Result<void>{std::unexpected<Error>{read.error()}};
-    };
     switch (*kind) {
         case ValueKind::null:
             return reader.null();
@@ -40,22 +54,12 @@ Result<void> skip(ValueReader& reader) {
             return as_void(reader.string());
         case ValueKind::binary:
             return as_void(reader.binary());
-        case ValueKind::array: {
+        case ValueKind::array:
             if (auto begun = reader.begin_array(); !begun) return as_void(begun);
-            for (;;) {
-                const auto more = reader.next_item();
-                if (!more || !*more) return as_void(more);
-                if (auto skipped = skip(reader); !skipped) return skipped;
-            }
-        }
-        case ValueKind::map: {
+            return skip_each(reader, [&] { return reader.next_item(); });
+        case ValueKind::map:
             if (auto begun = reader.begin_map(); !begun) return begun;
-            for (;;) {
-                const auto more = reader.next_key();
-                if (!more || !*more) return as_void(more);
-                if (auto skipped = skip(reader); !skipped) return skipped;
-            }
-        }
+            return skip_each(reader, [&] { return reader.next_key(); });
     }
     return refuse("json", "a value of an unknown kind");
 }
@@ -174,6 +178,20 @@ Result<void> read_transport(ValueReader& reader, Draft& draft) {
     return {};
 }
 
+/// An unsigned number; nothing, and skipped, if it is anything else.
+Result<std::optional<std::uint64_t>> read_unsigned(ValueReader& reader) {
+    const auto kind = reader.peek();
+    if (!kind) return not_json(kind);
+    if (*kind != ValueKind::number) {
+        if (auto skipped = skip(reader); !skipped) return not_json(skipped);
+        return std::nullopt;
+    }
+    const auto number = reader.any_number();
+    if (!number) return not_json(number);
+    if (number->kind != Number::Kind::unsigned_integer) return std::nullopt;
+    return number->unsigned_integer;
+}
+
 /// [lowest, highest]; nothing if it is anything else.
 Result<std::optional<std::pair<std::uint16_t, std::uint16_t>>> read_versions(ValueReader& reader) {
     const auto kind = reader.peek();
@@ -189,17 +207,10 @@ Result<std::optional<std::pair<std::uint16_t, std::uint16_t>>> read_versions(Val
         const auto more = reader.next_item();
         if (!more) return not_json(more);
         if (!*more) break;
-        const auto item = reader.peek();
-        if (!item) return not_json(item);
-        if (*item != ValueKind::number) {
-            plain = false;
-            if (auto skipped = skip(reader); !skipped) return not_json(skipped);
-            continue;
-        }
-        const auto number = reader.any_number();
-        if (!number) return not_json(number);
-        plain = plain && number->kind == Number::Kind::unsigned_integer;
-        if (versions.size() < 3) versions.push_back(number->unsigned_integer);
+        const auto number = read_unsigned(reader);
+        if (!number) return std::unexpected<Error>{number.error()};
+        plain = plain && number->has_value();
+        if (*number && versions.size() < 3) versions.push_back(**number);
     }
     if (!plain || versions.size() != 2 || versions[0] == 0 || versions[0] > versions[1] ||
         versions[1] > 0xFFFF)
