@@ -71,8 +71,8 @@ void count(const char* name, std::uint64_t operations, F once) {
 
 // --- codec
 
-OpenHead typical_head() {
-    OpenHead head;
+CallHead typical_head() {
+    CallHead head;
     head.path = "demo/backend/generate";
     head.request = RequestId{1, 2};
     head.remaining = 5s;
@@ -101,7 +101,7 @@ void count_frames() {
     count("frame_decode", 10'000, [&] {
         const auto header = mux::FrameHeader::decode(frame.data());
         require(mux::check_frame_header(header).empty(), "the frame is not valid");
-        OpenHead decoded;
+        CallHead decoded;
         mux::HeaderScratch scratch;
         const auto bytes = std::span{frame}.subspan(mux::frame_header_size, header.length);
         require(mux::decode_head(bytes, decoded, scratch).empty(), "the head is not valid");

@@ -21,7 +21,7 @@ using namespace stator::transport;
 class Taker final : public MuxHandler {
 public:
     void on_ready(const mux::Hello&) override {}
-    void* on_open(StreamId stream, const OpenHead&, const Bytes* first, bool) override {
+    void* on_open(StreamId stream, const CallHead&, const Bytes* first, bool) override {
         if (answers) {
             session->accept(stream);
             session->consumed(stream, first->size());
@@ -97,7 +97,7 @@ struct Joined {
         }
     }
     StreamId open(CallShape shape, const Bytes& request) {
-        OpenHead head;
+        CallHead head;
         head.path = "demo/backend/generate";
         head.request = RequestId{1, 2};
         head.remaining = std::chrono::seconds{5};

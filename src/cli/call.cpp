@@ -13,10 +13,10 @@
 #include "cli/commands.hpp"
 #include "cli/frame.hpp"
 #include "cli/input_lines.hpp"
+#include "cli/instances.hpp"
 #include "cli/line_writer.hpp"
 #include "stator/codec/json.hpp"
 #include "stator/runtime/timer.hpp"
-#include "stator/store/file_store.hpp"
 
 namespace stator::cli {
 
@@ -24,7 +24,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr Duration first_instance_wait = 5s;
 constexpr Duration output_grace = 1s;  // for what is not read once the calls were cancelled
 
 /// One run of `stator call`, shared by its callers. Lives in the frame of `make_calls`.
@@ -130,13 +129,6 @@ Task<CallTally> make_calls(CallRun* run, Runtime runtime) {
     co_return all;
 }
 
-std::string where(const DistributedConfig& config) {
-    if (config.discovery == DiscoveryBackend::memory) return "in this process's memory";
-    const auto root =
-        config.file_root.empty() ? store::FileStore::default_root().string() : config.file_root;
-    return fmt::format("in the discovery folder {}", root);
-}
-
 /// A bad line of the input is the user's mistake, like a bad request.
 Failure failure_of(const Error& error) {
     const bool bad_line =
@@ -149,17 +141,9 @@ Task<std::optional<Failure>> call_in(
 ) {
     const auto begin = Clock::current().now();
     const auto first_deadline = Deadline::in(arguments.timeout);
-    const auto client = co_await cluster.endpoint(arguments.endpoint).client();
-    const auto found = co_await as_result(
-        client.wait_for_instances(earliest(first_deadline, Deadline::in(first_instance_wait)))
-    );
-    if (!found) {
-        const auto context =
-            fmt::format("looking {} for an instance to call", where(cluster.config()));
-        co_return Failure::of(found.error().with_context(context));
-    }
+    auto client = co_await client_with_instances(cluster, arguments.endpoint, first_deadline);
     const auto token = (co_await current_token()).child_token();
-    CallRun run{arguments, std::move(request), client, cluster.runtime(), token};
+    CallRun run{arguments, std::move(request), std::move(client), cluster.runtime(), token};
     run.first_deadline = first_deadline;
     run.limits.max_size = cluster.config().mux.max_message_size;
     const auto tally = co_await make_calls(&run, cluster.runtime());

@@ -37,14 +37,14 @@ transport::MuxConfig mux_config(const settings::MuxSettings& settings, std::uint
     return mux;
 }
 
-Headers copied_headers(const transport::OpenHead& head) {
+Headers copied_headers(const transport::CallHead& head) {
     Headers headers;
     headers.reserve(head.headers.size());
     for (const auto& field : head.headers) headers.emplace_back(field.key, field.value);
     return headers;
 }
 
-std::optional<observe::TraceContext> copied_trace(const transport::OpenHead& head) {
+std::optional<observe::TraceContext> copied_trace(const transport::CallHead& head) {
     if (!head.trace) return std::nullopt;
     return observe::TraceContext{
         .trace_id = head.trace->trace_id,
@@ -121,10 +121,10 @@ Task<bool> ClusterState::probe(std::shared_ptr<const discovery::Instance> instan
     co_return connection.has_value();
 }
 
-Task<transport::MuxServer*> ClusterState::server() {
+Task<transport::RequestServer*> ClusterState::server() {
     const auto permit = co_await server_start_.acquire();
     if (server_) co_return server_.get();
-    transport::MuxServer::Options options;
+    transport::RequestServer::Options options;
     options.bind = net::Address{config_.bind_host.value_or("127.0.0.1"), config_.bind_port};
     const auto primary = runtime_.primary();
     for (std::size_t i = 0; i < primary.size(); ++i) options.loops.push_back(&primary.loop(i));
@@ -132,7 +132,7 @@ Task<transport::MuxServer*> ClusterState::server() {
     options.dispatcher = this;
     options.requests = runtime_.requests_token();
     options.transports = runtime_.transports_token();
-    server_ = co_await on_loop(primary.loop(0), transport::MuxServer::start(std::move(options)));
+    server_ = co_await on_loop(primary.loop(0), transport::RequestServer::start(std::move(options)));
     co_return server_.get();
 }
 
@@ -206,7 +206,7 @@ TaskScope& ClusterState::feeds() {
 }
 
 Result<Task<>> ClusterState::dispatch(
-    std::unique_ptr<transport::ServerCall>& call, const transport::OpenHead& head
+    std::unique_ptr<transport::ServerCall>& call, const transport::CallHead& head
 ) {
     auto& side = sides_.current();
     if (!side.served) side.served.emplace(served_);

@@ -15,7 +15,7 @@
 #include "stator/runtime/semaphore.hpp"
 #include "stator/store/key_value_store.hpp"
 #include "stator/transport/mux_pool.hpp"
-#include "stator/transport/mux_server.hpp"
+#include "stator/transport/request_server.hpp"
 
 namespace stator::inline component {
 
@@ -39,8 +39,8 @@ public:
     std::size_t loops() const noexcept { return sides_.size(); }
 
     /// The server, started by whoever comes first; a start that failed may be tried again.
-    Task<transport::MuxServer*> server();
-    transport::MuxServer* running_server() noexcept { return server_.get(); }
+    Task<transport::RequestServer*> server();
+    transport::RequestServer* running_server() noexcept { return server_.get(); }
     /// "host:port" under which others reach the server: by the mux, and numeric for the Dynamo
     /// record.
     struct Advertised {
@@ -78,7 +78,7 @@ private:
     Loop& loop_at(std::size_t index) const noexcept;
 
     Result<Task<>> dispatch(
-        std::unique_ptr<transport::ServerCall>& call, const transport::OpenHead& head
+        std::unique_ptr<transport::ServerCall>& call, const transport::CallHead& head
     ) override;
     void on_peer_lost(const std::string& address, const Error& cause) noexcept override;
     void on_peer_unreachable(const std::string& address, const Error& cause) noexcept override;
@@ -95,7 +95,7 @@ private:
     store::Lease lease_;
     std::unique_ptr<discovery::Discovery> discovery_;
     Semaphore server_start_{1};
-    std::unique_ptr<transport::MuxServer> server_;
+    std::unique_ptr<transport::RequestServer> server_;
     std::mutex served_change_;
     discovery::Snapshot<ServedTable> served_{std::make_shared<ServedTable>()};
     PerLoop<Side> sides_;

@@ -19,7 +19,7 @@ Task<> wait_for(Event* event) { co_await event->wait(); }
 
 }  // namespace
 
-void InputFeed::attach(transport::MuxCall& call, TaskScope& scope) {
+void InputFeed::attach(transport::ClientCall& call, TaskScope& scope) {
     call_ = &call;
     sent_ = 0;
     if (!std::exchange(started_, true)) {

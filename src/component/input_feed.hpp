@@ -11,7 +11,7 @@
 #include "stator/runtime/signal.hpp"
 #include "stator/runtime/stream.hpp"
 #include "stator/runtime/task_scope.hpp"
-#include "stator/transport/mux_call.hpp"
+#include "stator/transport/client_call.hpp"
 
 namespace stator::inline component {
 
@@ -33,7 +33,7 @@ public:
 
     /// From now on items go to `call`, which has been opened, from the first one on. The first time
     /// this starts the task that pulls.
-    void attach(transport::MuxCall& call, TaskScope& scope);
+    void attach(transport::ClientCall& call, TaskScope& scope);
     void detach() noexcept;
     /// The call stays where it is: nothing is kept any more.
     void accepted() noexcept;
@@ -42,8 +42,6 @@ public:
     /// Closes, and waits until the source is gone. Never throws. Cancel safety: not interrupted;
     /// bounded by what the source does when it is cancelled.
     Task<> closed();
-    /// Why the source failed, if it did. The call attached then has ended with it.
-    const std::optional<Error>& failure() const noexcept { return failure_; }
 
 private:
     static constexpr std::size_t most_held = 256U << 10U;
@@ -59,7 +57,7 @@ private:
     void fail(const Error& error);
 
     Stream<Bytes> source_;
-    transport::MuxCall* call_ = nullptr;
+    transport::ClientCall* call_ = nullptr;
     std::vector<Bytes> items_;   // kept for another worker, then the one that is to be sent
     std::size_t sent_ = 0;       // so many of them went to `call_`
     std::size_t held_size_ = 0;  // of items_, while holding

@@ -18,6 +18,7 @@ namespace stator::inline component {
 using discovery::Instance;
 using discovery::LinkEvent;
 using transport::CallFate;
+using transport::ClientCall;
 using transport::MuxCall;
 
 std::string_view to_string(RouterMode mode) noexcept {
@@ -90,7 +91,7 @@ bool is_about_the_worker(ErrorCode code) noexcept {
 /// context that somebody else holds, too. Lives beside the call; loop-affine.
 class CallControl : runtime::detail::Timer {
 public:
-    CallControl(MuxCall& call, const Context& context, Deadline deadline)
+    CallControl(ClientCall& call, const Context& context, Deadline deadline)
         : Timer{&CallControl::on_deadline},
           call_{call},
           context_{context},
@@ -98,7 +99,7 @@ public:
           kill_{*this, &CallControl::on_kill} {
         when = deadline.when();
         if (!deadline.is_never()) Loop::current()->add_timer(*this);
-        if (context.unique()) return;
+        if (context.unique() && !context.stopped()) return;  // nobody can, nobody did
         if (!context.stop_token().arm(stop_)) on_stop(stop_);
         if (!context.kill_token().arm(kill_)) on_kill(kill_);
     }
@@ -134,7 +135,7 @@ private:
         );
     }
 
-    MuxCall& call_;
+    ClientCall& call_;
     const Context& context_;
     Hook stop_;
     Hook kill_;
@@ -157,12 +158,11 @@ struct Route {
     /// The connection; null when that failed and the call may go elsewhere.
     Task<std::shared_ptr<transport::MuxConnection>> reach(InstancePtr instance);
     /// Sends the call and waits until it is accepted; false when it may go elsewhere.
-    Task<bool> place(MuxCall* call, InstancePtr instance, Bytes request);
+    Task<bool> place(ClientCall* call, InstancePtr instance, Bytes request);
     bool may_be_sent_again() const noexcept;
-    void learn_from_refusal(const MuxCall& call, InstanceId instance) const;
-    void throw_if_killed() const;
-    Result<void> open(MuxCall& call, const Instance& instance, const Bytes& request) const;
-    Task<Result<void>> wait_and_open(MuxCall* call, InstancePtr instance, Bytes request) const;
+    void learn_from_refusal(const ClientCall& call, InstanceId instance) const;
+    Result<void> open(ClientCall& call, const Instance& instance, const Bytes& request) const;
+    Task<Result<void>> wait_and_open(ClientCall* call, InstancePtr instance, Bytes request) const;
     /// Throws `error` unless the call may be sent to another instance.
     void go_elsewhere_or_throw(const Error& error, bool maybe_begun);
 };
@@ -207,11 +207,11 @@ Task<std::shared_ptr<transport::MuxConnection>> Route::connect(InstancePtr insta
     co_return co_await with_deadline(deadline, pool.connect(instance->mux->address));
 }
 
-Result<void> Route::open(MuxCall& call, const Instance& instance, const Bytes& request) const {
+Result<void> Route::open(ClientCall& call, const Instance& instance, const Bytes& request) const {
     std::vector<transport::HeaderField> headers;
     headers.reserve(context.headers().size());
     for (const auto& [key, value] : context.headers()) headers.push_back({key, value});
-    transport::OpenHead head;
+    transport::CallHead head;
     head.path = client->path;
     head.instance = instance.id;
     head.request = context.id();
@@ -251,7 +251,7 @@ Task<std::shared_ptr<transport::MuxConnection>> Route::reach(InstancePtr instanc
 }
 
 /// A worker that ends or is another one than its record says leaves routing at once.
-void Route::learn_from_refusal(const MuxCall& call, InstanceId instance) const {
+void Route::learn_from_refusal(const ClientCall& call, InstanceId instance) const {
     if (call.fate() != CallFate::refused) return;
     if (call.error()->code() == ErrorCode::draining)
         client->watch->report(instance, LinkEvent::draining);
@@ -263,31 +263,20 @@ bool is_congestion(const Result<void>& opened) {
     return !opened && opened.error().detail() == "mux.congested";
 }
 
-Task<> until(CancellationToken token) { co_await token.wait(); }
-
-/// As `open`, when the connection has more to write than it should.
-Task<Result<void>> Route::wait_and_open(MuxCall* call, InstancePtr instance, Bytes request) const {
+/// As `open`, when the connection has more to write than it should. The call's deadline or kill
+/// ends the wait.
+Task<Result<void>> Route::wait_and_open(ClientCall* call, InstancePtr instance, Bytes request)
+    const {
     for (;;) {
-        auto change = when_any(call->connection().uncongested(), until(context.kill_token()));
-        co_await with_deadline(deadline, std::move(change));
-        throw_if_killed();
+        co_await call->openable();
         auto opened = open(*call, *instance, request);
         if (!is_congestion(opened)) co_return opened;
     }
 }
 
-/// Before the call is opened there is nothing that CallControl could kill.
-void Route::throw_if_killed() const {
-    if (context.killed())
-        throw Error{ErrorCode::cancelled, "component.killed", "the request was killed"};
-}
-
-Task<bool> Route::place(MuxCall* call, InstancePtr instance, Bytes request) {
-    throw_if_killed();
+Task<bool> Route::place(ClientCall* call, InstancePtr instance, Bytes request) {
     auto opened = open(*call, *instance, request);
     if (is_congestion(opened)) opened = co_await wait_and_open(call, instance, request);
-    // Asked before there was a call to pass it on to.
-    if (opened && context.stopped()) call->stop(context.reason());
     if (!opened) {
         go_elsewhere_or_throw(opened.error(), false);
         co_return false;
@@ -302,28 +291,6 @@ Task<bool> Route::place(MuxCall* call, InstancePtr instance, Bytes request) {
     }
     if (options.on_accepted) options.on_accepted(instance->id);
     co_return true;
-}
-
-/// The answer to a request of one message.
-Stream<Bytes> through(std::unique_ptr<Route> route, Bytes request) {
-    const auto token = co_await current_token();
-    for (;;) {
-        const auto instance = route->choose();
-        route->attempts.add(*instance);
-        auto connection = co_await route->reach(instance);
-        if (!connection) continue;
-        MuxCall call{std::move(connection)};
-        call.set_drop_reason_from(token);
-        const CallControl control{call, route->context, route->deadline};
-        if (!co_await route->place(&call, instance, request)) continue;
-        request = {};  // nobody else will need it
-        for (;;) {
-            auto item = call.try_next();
-            if (!item) item = co_await call.next();
-            if (!item) co_return;
-            co_yield std::move(*item);
-        }
-    }
 }
 
 /// Ends the input with the stream of the answer, wherever that ends.
@@ -343,20 +310,23 @@ private:
     CancellationToken caller_;
 };
 
-/// No item goes to a call that is gone.
+/// Where the request is a stream: no item goes to a call that is gone.
 class Attachment {
 public:
-    explicit Attachment(InputFeed& feed) noexcept : feed_{feed} {}
+    explicit Attachment(InputFeed* feed) noexcept : feed_{feed} {}
     Attachment(const Attachment&) = delete;
     Attachment& operator=(const Attachment&) = delete;
-    ~Attachment() { feed_.detach(); }
+    ~Attachment() {
+        if (feed_ != nullptr) feed_->detach();
+    }
 
 private:
-    InputFeed& feed_;
+    InputFeed* feed_;
 };
 
-/// As `through`, for a request that is a stream.
-Stream<Bytes> run_with_input(std::unique_ptr<Route> route, CancellationToken token) {
+/// The items of the answer. `request` is empty when the route has an input.
+Stream<Bytes> through(std::unique_ptr<Route> route, Bytes request) {
+    const auto token = co_await current_token();
     for (;;) {
         const auto instance = route->choose();
         route->attempts.add(*instance);
@@ -365,9 +335,10 @@ Stream<Bytes> run_with_input(std::unique_ptr<Route> route, CancellationToken tok
         MuxCall call{std::move(connection)};
         call.set_drop_reason_from(token);
         const CallControl control{call, route->context, route->deadline};
-        const Attachment attachment{*route->input};
-        if (!co_await route->place(&call, instance, {})) continue;
-        route->input->accepted();
+        const Attachment attachment{route->input.get()};
+        if (!co_await route->place(&call, instance, request)) continue;
+        request = {};  // nobody else will need it
+        if (route->input) route->input->accepted();
         for (;;) {
             auto item = call.try_next();
             if (!item) item = co_await call.next();
@@ -380,9 +351,8 @@ Stream<Bytes> run_with_input(std::unique_ptr<Route> route, CancellationToken tok
 /// The answer; and when that is over, or fails, nothing of the input runs any more.
 Stream<Bytes> run_to_the_end_of_input(std::unique_ptr<Route> route) {
     const auto input = route->input;
-    const auto token = co_await current_token();
-    const FeedOwner owner{*input, token};
-    auto items = run_with_input(std::move(route), token);
+    const FeedOwner owner{*input, co_await current_token()};
+    auto items = through(std::move(route), Bytes{});
     std::exception_ptr failure;
     try {
         while (auto item = co_await items.next()) co_yield std::move(*item);

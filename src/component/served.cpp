@@ -50,8 +50,11 @@ RunningRequest::RunningRequest(
       begin_{Clock::steady().now()} {
     served_->metrics_.inflight.add();
     auto& room = served_->rooms_.at(loop_index_);
-    const std::lock_guard guard{room.lock};
-    room.requests.push_back(*this);
+    {
+        const std::lock_guard guard{room.lock};
+        room.requests.push_back(*this);
+    }
+    call_.observe(this);
 }
 
 RunningRequest::~RunningRequest() {
@@ -276,7 +279,6 @@ Task<> serve_stream(
     bool one_response
 ) {
     RunningRequest running{served, *call, context};
-    call->observe(&running);
     runtime::detail::DeadlineGuard deadline{
         *Loop::current(), context.deadline(), context.kill_token()
     };
@@ -304,7 +306,6 @@ Task<> serve_request(
 ) {
     // Declared before what refers to it; both go before the call, whose end releases the stream.
     RunningRequest running{served, *call, context};
-    call->observe(&running);
     runtime::detail::DeadlineGuard deadline{
         *Loop::current(), context.deadline(), context.kill_token()
     };

@@ -7,7 +7,7 @@
 #include "stator/base/sink.hpp"
 #include "stator/runtime/timer.hpp"
 #include "stator/transport/mux_call.hpp"
-#include "stator/transport/server_call.hpp"
+#include "stator/transport/mux_server_call.hpp"
 
 namespace stator::transport {
 
@@ -24,16 +24,6 @@ Task<> discard_input(net::Stream* stream) {
 }
 
 }  // namespace
-
-MuxConnection::FlushHook::FlushHook(MuxConnection& connection_) noexcept
-    : TurnHook{[](TurnHook& hook) noexcept { static_cast<FlushHook&>(hook).connection.flush(); }},
-      connection{connection_} {}
-
-MuxConnection::EarlyHook::EarlyHook(MuxConnection& connection_) noexcept
-    : TurnHook{[](TurnHook& hook) noexcept {
-          static_cast<EarlyHook&>(hook).connection.flush_early();
-      }},
-      connection{connection_} {}
 
 MuxConnection::SessionTimer::SessionTimer(MuxConnection& connection_) noexcept
     : Timer{[](Timer& timer) noexcept {
@@ -238,10 +228,10 @@ void MuxConnection::watch(bool wanted) {
 
 void MuxConnection::on_ready(const mux::Hello&) { changed_.set(); }
 
-void* MuxConnection::on_open(StreamId stream, const OpenHead& head, const Bytes* first, bool end) {
-    auto call =
-        std::make_unique<ServerCall>(shared_from_this(), stream, calls_.token().child_token());
-    ServerCall* served = call.get();
+void* MuxConnection::on_open(StreamId stream, const CallHead& head, const Bytes* first, bool end) {
+    auto* const served =
+        new MuxServerCall{shared_from_this(), stream, calls_.token().child_token()};
+    std::unique_ptr<ServerCall> call{served};
     if (first != nullptr) {
         served->take(*first, end);
     } else if (end) {
@@ -250,7 +240,7 @@ void* MuxConnection::on_open(StreamId stream, const OpenHead& head, const Bytes*
     auto token = served->token();
     auto task = dispatcher_->dispatch(call, head);
     if (!task) {
-        call->refuse(task.error());
+        served->refuse(task.error());
         return nullptr;
     }
     session_.accept(stream);
@@ -259,15 +249,15 @@ void* MuxConnection::on_open(StreamId stream, const OpenHead& head, const Bytes*
 }
 
 void MuxConnection::on_stop(StreamId, void* context, CancelReason reason) {
-    if (context != nullptr) static_cast<ServerCall*>(context)->stopped(reason);
+    if (context != nullptr) static_cast<MuxServerCall*>(context)->stopped(reason);
 }
 
 void MuxConnection::on_kill(StreamId, void* context, CancelReason reason) {
-    if (context != nullptr) static_cast<ServerCall*>(context)->killed(reason);
+    if (context != nullptr) static_cast<MuxServerCall*>(context)->killed(reason);
 }
 
 void MuxConnection::on_reset(StreamId, void* context, const Error&) {
-    if (context != nullptr) static_cast<ServerCall*>(context)->killed(CancelReason::peer_gone);
+    if (context != nullptr) static_cast<MuxServerCall*>(context)->killed(CancelReason::peer_gone);
 }
 
 void MuxConnection::on_accept(StreamId, void* context) {
@@ -283,7 +273,7 @@ void MuxConnection::on_message(StreamId, void* context, Bytes message, bool end)
     if (session_.role() == MuxRole::dialler) {
         static_cast<MuxCall*>(context)->take(std::move(message), end);
     } else {
-        static_cast<ServerCall*>(context)->take(std::move(message), end);
+        static_cast<MuxServerCall*>(context)->take(std::move(message), end);
     }
 }
 
@@ -292,7 +282,7 @@ void MuxConnection::on_end(StreamId, void* context) {
     if (session_.role() == MuxRole::dialler) {
         static_cast<MuxCall*>(context)->ended();
     } else {
-        static_cast<ServerCall*>(context)->half_closed();
+        static_cast<MuxServerCall*>(context)->half_closed();
     }
 }
 
@@ -301,7 +291,7 @@ void MuxConnection::on_writable(StreamId, void* context) {
     if (session_.role() == MuxRole::dialler) {
         static_cast<MuxCall*>(context)->writable();
     } else {
-        static_cast<ServerCall*>(context)->sent();
+        static_cast<MuxServerCall*>(context)->sent();
     }
 }
 

@@ -104,7 +104,7 @@ struct MuxSession::Core {
         const Piece& piece, std::uint64_t filled, std::uint64_t total
     ) noexcept;
     void take_open(const mux::FrameHeader& header, const std::byte* payload);
-    void admit_open(StreamId id, const OpenHead& head, const Piece* piece, bool end);
+    void admit_open(StreamId id, const CallHead& head, const Piece* piece, bool end);
     void refuse_open(StreamId id, const Defect& defect, std::uint64_t charge);
     void take_data(const mux::FrameHeader& header, const std::byte* payload);
     bool begin_direct(const mux::FrameHeader& header);
@@ -121,10 +121,10 @@ struct MuxSession::Core {
     // --- calls (mux_core_calls.cpp)
     std::optional<Error> may_open(const Bytes* first);
     Result<StreamId> open(
-        const OpenHead& head, const Bytes* first, bool end, void* context, TimePoint at
+        const CallHead& head, const Bytes* first, bool end, void* context, TimePoint at
     );
     void write_open(
-        mux::Stream& stream, const OpenHead& head, std::size_t size, const Bytes* first, bool end
+        mux::Stream& stream, const CallHead& head, std::size_t size, const Bytes* first, bool end
     );
     StreamId next_id();
     void stop(StreamId id, CancelReason reason);

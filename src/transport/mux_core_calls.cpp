@@ -61,7 +61,7 @@ std::optional<Error> MuxSession::Core::may_open(const Bytes* first) {
 }
 
 Result<StreamId> MuxSession::Core::open(
-    const OpenHead& head, const Bytes* first, bool end, void* context, TimePoint at
+    const CallHead& head, const Bytes* first, bool end, void* context, TimePoint at
 ) {
     now = at;
     if (auto why = may_open(first)) return std::unexpected{std::move(*why)};
@@ -70,7 +70,7 @@ Result<StreamId> MuxSession::Core::open(
             ErrorCode::invalid_request, "mux.missing_message", "a call without its request"
         );
     }
-    OpenHead full = head;
+    CallHead full = head;
     full.response_credit = ledger.stream_target();
     const auto size = mux::head_size(full, std::min(peer.max_head, peer.max_frame));
     if (!size) return std::unexpected{size.error()};
@@ -91,7 +91,7 @@ Result<StreamId> MuxSession::Core::open(
 }
 
 void MuxSession::Core::write_open(
-    Stream& stream, const OpenHead& head, std::size_t size, const Bytes* first, bool end
+    Stream& stream, const CallHead& head, std::size_t size, const Bytes* first, bool end
 ) {
     const auto body = first == nullptr ? 0 : first->size();
     const auto charge = static_cast<std::int64_t>(body + mux::message_overhead);

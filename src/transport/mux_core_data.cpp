@@ -108,13 +108,13 @@ void MuxSession::Core::take_open(const FrameHeader& header, const std::byte* pay
             id, {overloaded, "mux.too_many_streams", "the worker serves max_streams calls"}, charge
         );
     }
-    OpenHead head;
+    CallHead head;
     const auto why = mux::decode_head({payload, head_size}, head, header_scratch);
     if (!why.empty()) return refuse_open(id, {invalid_request, "mux.bad_head", why}, charge);
     admit_open(id, head, has_message ? &piece : nullptr, (header.flags & mux::flag_end) != 0);
 }
 
-void MuxSession::Core::admit_open(StreamId id, const OpenHead& head, const Piece* piece, bool end) {
+void MuxSession::Core::admit_open(StreamId id, const CallHead& head, const Piece* piece, bool end) {
     if (end && piece == nullptr && one_request(head.shape)) {
         return refuse_open(
             id, {ErrorCode::protocol, "mux.missing_message", "a call without its request"}, 0

@@ -28,7 +28,7 @@ bool all_within(std::string_view text, unsigned char lowest) noexcept {
 bool is_visible(std::string_view text) noexcept { return all_within(text, 0x21); }
 
 /// What is wrong with the parts of a head, for both directions; empty if nothing.
-std::string_view check_parts(const OpenHead& head) noexcept {
+std::string_view check_parts(const CallHead& head) noexcept {
     if (head.path.empty() || head.path.size() > max_path_size) return "path size out of bounds";
     if (!is_visible(head.path)) return "path with invalid characters";
     if (static_cast<unsigned>(head.shape) > 3) return "unknown call shape";
@@ -80,7 +80,7 @@ private:
     std::span<const std::byte> from_;
 };
 
-std::string_view read_trace(Reader& in, OpenHead& head, std::size_t state_size) noexcept {
+std::string_view read_trace(Reader& in, CallHead& head, std::size_t state_size) noexcept {
     if (!in.has(trace_size + state_size)) return "trace context cut off";
     auto& trace = head.trace.emplace();
     std::memcpy(trace.trace_id.data(), in.take(16), 16);
@@ -106,7 +106,7 @@ std::string_view read_headers(Reader& in, std::span<HeaderField> out) noexcept {
 
 }  // namespace
 
-Result<std::size_t> head_size(const OpenHead& head, std::size_t limit) {
+Result<std::size_t> head_size(const CallHead& head, std::size_t limit) {
     if (const auto why = check_parts(head); !why.empty()) return bad_head(why);
     std::size_t size = head_fixed_size + head.path.size();
     if (head.trace) size += trace_size + head.trace->state.size();
@@ -123,7 +123,7 @@ Result<std::size_t> head_size(const OpenHead& head, std::size_t limit) {
     );
 }
 
-void encode_head(const OpenHead& head, std::size_t size, std::byte* to) noexcept {
+void encode_head(const CallHead& head, std::size_t size, std::byte* to) noexcept {
     const auto microseconds = std::max<std::int64_t>(head.remaining.count(), 0);
     const std::size_t state_size = head.trace ? head.trace->state.size() : 0;
     store(to, static_cast<std::uint16_t>(size));
@@ -154,7 +154,7 @@ void encode_head(const OpenHead& head, std::size_t size, std::byte* to) noexcept
 }
 
 std::string_view decode_head(
-    std::span<const std::byte> from, OpenHead& head, HeaderScratch& scratch
+    std::span<const std::byte> from, CallHead& head, HeaderScratch& scratch
 ) noexcept {
     if (from.size() < head_fixed_size) return "head cut off";
     const auto* at = from.data();

@@ -55,7 +55,7 @@ bool MuxSession::closed() const noexcept { return core_->state == Core::State::c
 bool MuxSession::ready() const noexcept { return core_->state == Core::State::ready; }
 
 Result<StreamId> MuxSession::open(
-    const OpenHead& head, const Bytes* first, bool end, void* context, TimePoint now
+    const CallHead& head, const Bytes* first, bool end, void* context, TimePoint now
 ) {
     return core_->open(head, first, end, context, now);
 }

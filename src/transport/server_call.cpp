@@ -1,23 +1,9 @@
 #include "stator/transport/server_call.hpp"
 
-#include <fmt/format.h>
-
 namespace stator::transport {
 
-ServerCall::ServerCall(
-    std::shared_ptr<MuxConnection> connection, StreamId stream, CancellationToken token
-) noexcept
-    : connection_{std::move(connection)}, stream_{stream}, token_{std::move(token)} {}
-
-ServerCall::~ServerCall() {
-    connection_->session_.release(stream_);
-    connection_->touch();
-}
-
 void ServerCall::take(Bytes message, bool end) {
-    const bool taken_soon = queue_.empty() || ((readable_.has_waiter() || woken_) &&
-                                               queue_.size() < MessageQueue::burst);
-    queue_.push(taken_soon ? std::move(message) : message.compact());
+    queue_.push(std::move(message), queue_.empty() || readable_.has_waiter() || woken_);
     input_ended_ = input_ended_ || end;
     wake_reader();
 }
@@ -60,16 +46,10 @@ void ServerCall::killed(CancelReason reason) noexcept {
     token_.cancel(reason);
 }
 
-void ServerCall::refuse(const Error& error) noexcept {
-    over_ = true;
-    connection_->session_.refuse(stream_, error);
-}
-
 std::optional<Bytes> ServerCall::try_next() {
     if (queue_.empty()) return std::nullopt;
     Bytes message = queue_.pop();
-    connection_->session_.consumed(stream_, message.size());
-    connection_->touch();
+    consumed(message.size());
     return message;
 }
 
@@ -79,35 +59,18 @@ Task<std::optional<Bytes>> ServerCall::next() {
         co_await readable_.wait();
     }
     if (kill_reason_ != CancelReason::none && !input_ended_)
-        throw Error{ErrorCode::cancelled, "mux.killed", "the caller ended the call"};
+        throw Error{ErrorCode::cancelled, "transport.killed", "the caller ended the call"};
     co_return try_next();
 }
 
 bool ServerCall::send(Bytes item, bool end) {
     if (over_) return false;
-    const auto size = item.size();
-    const auto status = connection_->session_.send(stream_, std::move(item), end);
-    connection_->touch();
-    switch (status) {
-        case SendStatus::more:
-            break;
-        case SendStatus::wait:
-            write_wait_ = !end;
-            break;
-        case SendStatus::gone:
-            over_ = true;
-            return false;
-        case SendStatus::too_large:
-            throw Error{
-                ErrorCode::payload_too_large,
-                "mux.message_too_large",
-                fmt::format(
-                    "an item of {} bytes; the caller takes at most {}",
-                    size,
-                    connection_->peer().max_message
-                )
-            };
+    const auto status = send_item(std::move(item), end);
+    if (status == SendStatus::gone) {
+        over_ = true;
+        return false;
     }
+    write_wait_ = status == SendStatus::wait && !end;
     over_ = over_ || end;
     return true;
 }
@@ -119,15 +82,13 @@ Task<> ServerCall::writable() {
 void ServerCall::end() noexcept {
     if (over_) return;
     over_ = true;
-    connection_->session_.end(stream_);
-    connection_->touch();
+    send_end();
 }
 
 void ServerCall::fail(const Error& error) noexcept {
     if (over_) return;
     over_ = true;
-    connection_->session_.fail(stream_, error);
-    connection_->touch();
+    send_error(error);
 }
 
 }  // namespace stator::transport

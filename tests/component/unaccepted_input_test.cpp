@@ -77,7 +77,7 @@ private:
     }
 
     void on_ready(const transport::mux::Hello&) override {}
-    void* on_open(StreamId stream, const transport::OpenHead&, const Bytes*, bool) override {
+    void* on_open(StreamId stream, const transport::CallHead&, const Bytes*, bool) override {
         call_ = stream;
         return this;
     }

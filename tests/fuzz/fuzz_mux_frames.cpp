@@ -49,7 +49,7 @@ void try_hello(std::span<const std::byte> bytes) {
 }
 
 void try_head(std::span<const std::byte> bytes) {
-    OpenHead head;
+    CallHead head;
     mux::HeaderScratch scratch;
     if (!mux::decode_head(bytes, head, scratch).empty()) return;
     const auto size = mux::head_size(head, mux::max_head_size);

@@ -75,7 +75,7 @@ public:
     };
 
     void on_ready(const mux::Hello&) override {}
-    void* on_open(StreamId id, const OpenHead& head, const Bytes* first, bool end) override {
+    void* on_open(StreamId id, const CallHead& head, const Bytes* first, bool end) override {
         require(!streams.contains(id));
         require(!head.path.empty());
         auto& stream = streams[id];
@@ -216,7 +216,7 @@ private:
                 bytes_of(frame(2, flags, next_, open_head(shape) + message)), now_
             );
         }
-        OpenHead head;
+        CallHead head;
         head.path = "a/b/c";
         head.shape = static_cast<CallShape>(shape);
         const auto first = some_message();

@@ -1,4 +1,4 @@
-// The driver on real sockets: MuxServer, MuxPool, MuxCall, ServerCall.
+// The driver on real sockets: RequestServer, MuxPool, MuxCall, ServerCall.
 #include <functional>
 #include <string>
 #include <vector>
@@ -13,7 +13,7 @@
 #include "stator/runtime/token_wait.hpp"
 #include "stator/transport/mux_call.hpp"
 #include "stator/transport/mux_pool.hpp"
-#include "stator/transport/mux_server.hpp"
+#include "stator/transport/request_server.hpp"
 #include "stator/transport/server_call.hpp"
 
 // NOLINTBEGIN(cppcoreguidelines-avoid-reference-coroutine-parameters): the fixture outlives every
@@ -29,7 +29,7 @@ using Serve = std::function<Task<>(std::unique_ptr<ServerCall>, std::string)>;
 class Dispatcher : public CallDispatcher {
 public:
     explicit Dispatcher(Serve serve) : serve_{std::move(serve)} {}
-    Result<Task<>> dispatch(std::unique_ptr<ServerCall>& call, const OpenHead& head) override {
+    Result<Task<>> dispatch(std::unique_ptr<ServerCall>& call, const CallHead& head) override {
         if (head.path == "refused") return fail(ErrorCode::overloaded, "test.full", "no room");
         return start(this, std::move(call));
     }
@@ -79,7 +79,7 @@ protected:
     }
 
 public:  // for the clients, which are lambdas of their own
-    MuxServer* server = nullptr;
+    RequestServer* server = nullptr;
     Task<> end_server() {
         co_await server->close();
         owned_server_.reset();
@@ -103,11 +103,11 @@ private:
     static Task<> inner(
         ConnectionTest* self, std::function<Task<>(MuxPool&, std::string)>* client
     ) {
-        MuxServer::Options options;
+        RequestServer::Options options;
         options.loops = {Loop::current()};
         options.config = self->config;
         options.dispatcher = self->dispatcher_.get();
-        self->owned_server_ = co_await MuxServer::start(std::move(options));
+        self->owned_server_ = co_await RequestServer::start(std::move(options));
         self->server = self->owned_server_.get();
         MuxPool pool{MuxPool::Options{
             .config = self->config,
@@ -121,12 +121,12 @@ private:
         if (!outcome) throw outcome.error();
     }
     std::unique_ptr<Dispatcher> dispatcher_;
-    std::unique_ptr<MuxServer> owned_server_;
+    std::unique_ptr<RequestServer> owned_server_;
     std::exception_ptr failure_;
 };
 
-OpenHead head_of(std::string_view path, CallShape shape = CallShape::server_streaming) {
-    OpenHead head;
+CallHead head_of(std::string_view path, CallShape shape = CallShape::server_streaming) {
+    CallHead head;
     head.path = path;
     head.shape = shape;
     head.codec = 1;
@@ -263,6 +263,39 @@ TEST_F(ConnectionTest, StopAndDropReachTheHandlerWithTheirReasons) {
     });
 }
 
+TEST_F(ConnectionTest, AStopBeforeTheCallIsOpenGoesWithIt) {
+    Seen seen;
+    serve(wait_for_kill(&seen));
+    run([&seen](MuxPool& pool, std::string address) -> Task<> {
+        return [](MuxPool* pool_, std::string to, Seen* seen_) -> Task<> {
+            {
+                MuxCall call{co_await pool_->connect(to)};
+                call.stop(CancelReason::shutdown);
+                EXPECT_TRUE(call.open(head_of("a/b/c"), Bytes::copy_of("x")));
+                (void)co_await call.next();
+            }
+            co_await seen_->gone.wait();
+            EXPECT_EQ(seen_->stopped, CancelReason::shutdown);
+        }(&pool, std::move(address), &seen);
+    });
+}
+
+TEST_F(ConnectionTest, AnAbortBeforeTheCallIsOpenIsAllThatHappens) {
+    serve(echo);
+    run([](MuxPool& pool, std::string address) -> Task<> {
+        const auto connection = co_await pool.connect(address);
+        {
+            MuxCall call{connection};
+            call.abort(CancelReason::requested, Error{ErrorCode::cancelled, "test.abort", "no"});
+            const auto opened = call.open(head_of("a/b/c"), Bytes::copy_of("x"));
+            EXPECT_FALSE(opened);
+            EXPECT_EQ(opened.error().detail(), "test.abort");
+            co_await call.openable();  // nothing to wait for
+        }
+        EXPECT_EQ(connection->calls(), 0U);
+    });
+}
+
 TEST_F(ConnectionTest, CancellingTheCallersTaskKillsWithItsReason) {
     Seen seen;
     serve(wait_for_kill(&seen));
@@ -289,7 +322,7 @@ TEST_F(ConnectionTest, LosingTheServerEndsCallsDisconnected) {
     run([this](MuxPool& pool, std::string address) -> Task<> {
         return [](ConnectionTest* self,
                   Peers* peers_,
-                  MuxServer* server_,
+                  RequestServer* server_,
                   MuxPool* pool_,
                   std::string to) -> Task<> {
             (void)self;
@@ -310,7 +343,7 @@ TEST_F(ConnectionTest, LosingTheServerEndsCallsDisconnected) {
 TEST_F(ConnectionTest, DrainIsTold) {
     serve(echo);
     run([this](MuxPool& pool, std::string address) -> Task<> {
-        return [](Peers* peers_, MuxServer* server_, MuxPool* pool_, std::string to) -> Task<> {
+        return [](Peers* peers_, RequestServer* server_, MuxPool* pool_, std::string to) -> Task<> {
             MuxCall call{co_await pool_->connect(to)};
             server_->drain(InstanceId{7}, "test");
             while (peers_->draining == 0) co_await sleep_for(1ms);
@@ -445,7 +478,7 @@ TEST_F(ConnectionTest, WaitingForRoomEndsWithTheConnection) {
 TEST_F(ConnectionTest, ManyDialAtOnceAndOneConnectionIsMade) {
     serve(echo);
     run([this](MuxPool& pool, std::string address) -> Task<> {
-        return [](Peers* peers_, MuxServer* server_, MuxPool* pool_, std::string to) -> Task<> {
+        return [](Peers* peers_, RequestServer* server_, MuxPool* pool_, std::string to) -> Task<> {
             std::vector<Task<std::shared_ptr<MuxConnection>>> dials;
             for (int i = 0; i < 100; ++i) dials.push_back(pool_->connect(to));
             const auto all = co_await when_all(std::move(dials));
@@ -471,14 +504,14 @@ TEST_F(ConnectionTest, RefusedDialIsUnavailableAndNotRepeatedAtOnce) {
 }
 
 Task<> drain_and_close(std::vector<Loop*> loops) {
-    MuxServer::Options options;
+    RequestServer::Options options;
     options.loops = std::move(loops);
-    auto server = co_await MuxServer::start(std::move(options));
+    auto server = co_await RequestServer::start(std::move(options));
     server->drain({}, "ending");
     co_await server->close();
 }
 
-TEST(MuxServer, MayBeClosedWhileItsDrainIsOnTheWayToOtherLoops) {
+TEST(RequestServer, MayBeClosedWhileItsDrainIsOnTheWayToOtherLoops) {
     LoopPool loops{3, "server"};
     for (int round = 0; round < 300; ++round) {
         TaskScope scope;
@@ -512,7 +545,7 @@ Task<std::string> exchange(net::Address to, std::string sent, std::size_t expect
 TEST_F(ConnectionTest, DynamoRequestsAreRefusedInTheirOwnTerms) {
     serve(echo);
     run([this](MuxPool&, std::string) -> Task<> {
-        return [](MuxServer* server_) -> Task<> {
+        return [](RequestServer* server_) -> Task<> {
             const std::string ack =
                 bytes_of({0, 0, 0, 75}) +
                 "Server unavailable: this worker does not serve the Dynamo request plane";
@@ -530,7 +563,7 @@ TEST_F(ConnectionTest, DynamoRequestsAreRefusedInTheirOwnTerms) {
 TEST_F(ConnectionTest, TlsAndGarbageAreClosedAndOthersGoOn) {
     serve(echo);
     run([this](MuxPool& pool, std::string address) -> Task<> {
-        return [](MuxServer* server_, MuxPool* pool_, std::string to) -> Task<> {
+        return [](RequestServer* server_, MuxPool* pool_, std::string to) -> Task<> {
             EXPECT_EQ(co_await exchange(server_->address(), bytes_of({0x16, 3, 1, 0, 0}), 1), "");
             EXPECT_EQ(co_await exchange(server_->address(), bytes_of({0xFE, 0xFE, 0, 0}), 1), "");
             // A wrong preface is answered with a goodbye, then closed.

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "stator/transport/mux_head.hpp"
 #include "tests/transport/mux_support.hpp"
 
 namespace stator::transport::test {
@@ -215,8 +216,8 @@ TEST(MuxHello, DefaultsUnknownTagsAndBounds) {
     EXPECT_FALSE(Hello::decode(bytes_of(many + u16(1000) + u16(0))));
 }
 
-OpenHead full_head(std::span<const HeaderField> headers) {
-    OpenHead head;
+CallHead full_head(std::span<const HeaderField> headers) {
+    CallHead head;
     head.path = "demo/backend/generate";
     head.instance = InstanceId{0xDD2443044320D6D2};
     head.request = RequestId{0x0102030405060708, 0x090A0B0C0D0E0F10};
@@ -233,7 +234,7 @@ OpenHead full_head(std::span<const HeaderField> headers) {
     return head;
 }
 
-std::vector<std::byte> encoded(const OpenHead& head) {
+std::vector<std::byte> encoded(const CallHead& head) {
     const auto size = mux::head_size(head, 65535);
     EXPECT_TRUE(size) << size.error().what();
     std::vector<std::byte> out(size.value_or(0));
@@ -247,7 +248,7 @@ TEST(MuxHead, RoundTripAndCutAnywhere) {
     };
     const auto sent = full_head(fields);
     const auto bytes = encoded(sent);
-    OpenHead read;
+    CallHead read;
     mux::HeaderScratch scratch;
     ASSERT_EQ(mux::decode_head(bytes, read, scratch), "");
     EXPECT_EQ(read.path, sent.path);
@@ -276,7 +277,7 @@ TEST(MuxHead, RoundTripAndCutAnywhere) {
 TEST(MuxHead, DeadlinesOutOfRange) {
     auto bytes = head(CallShape::unary);
     bytes.replace(16, 8, u64(~std::uint64_t{0}));
-    OpenHead read;
+    CallHead read;
     mux::HeaderScratch scratch;
     ASSERT_EQ(mux::decode_head(bytes_of(bytes), read, scratch), "");
     EXPECT_EQ(read.remaining.count(), std::numeric_limits<std::int64_t>::max());
@@ -305,13 +306,13 @@ TEST(MuxHead, WhatIsWrongIsSaid) {
         good + u16(1) + u16(0) + "k",  // a header that is not counted
     };
     for (const auto& bytes : bad) {
-        OpenHead read;
+        CallHead read;
         mux::HeaderScratch scratch;
         EXPECT_NE(mux::decode_head(bytes_of(bytes), read, scratch), "")
             << ::testing::PrintToString(bytes);
     }
     const auto with_header = [&](const std::string& field) { return changed(44, u16(1)) + field; };
-    OpenHead read;
+    CallHead read;
     mux::HeaderScratch scratch;
     EXPECT_EQ(mux::decode_head(bytes_of(with_header(u16(1) + u16(0) + "k")), read, scratch), "");
     EXPECT_NE(mux::decode_head(bytes_of(with_header(u16(0) + u16(1) + "v")), read, scratch), "");
@@ -325,7 +326,7 @@ TEST(MuxHead, WhatIsWrongIsSaid) {
 }
 
 TEST(MuxHead, WhatCannotBeSentIsRefused) {
-    OpenHead head;
+    CallHead head;
     head.response_credit = 8192;
     EXPECT_EQ(mux::head_size(head, 65535).error().detail(), "mux.bad_head");  // no path
     head.path = "a/b/c";

@@ -86,7 +86,7 @@ TEST(MuxCredit, LargeMessagesArriveWholeInOneBlock) {
 
 TEST(MuxCredit, LargeFirstMessagesFollowTheirOpen) {
     Pair pair;
-    OpenHead head;
+    CallHead head;
     head.path = "a/b/c";
     const auto body = item(1'500'000, 'F');
     const auto id = pair.dialler.open(head, &body, true, nullptr, TimePoint{});

@@ -504,7 +504,7 @@ TEST(MuxHostile, AnswersThatAreNeverReadEndTheConnection) {
     auto config = config_with_epoch(2);
     config.max_streams = 10;
     Acceptor worker{config};
-    worker.handler.opened = [&](StreamId id, const OpenHead&, const Bytes*, bool) {
+    worker.handler.opened = [&](StreamId id, const CallHead&, const Bytes*, bool) {
         worker.session.refuse(id, Error{ErrorCode::overloaded, "gate.full", std::string(200, 'm')});
         worker.session.release(id);
     };
@@ -520,7 +520,7 @@ TEST(MuxHostile, AnswersThatAreNeverReadEndTheConnection) {
 
 TEST(MuxHostile, OpenAndKillWhileOutputIsBlockedHoldsLittle) {
     Acceptor worker;
-    worker.handler.opened = [&](StreamId id, const OpenHead&, const Bytes*, bool) {
+    worker.handler.opened = [&](StreamId id, const CallHead&, const Bytes*, bool) {
         worker.session.accept(id);
         worker.session.consumed(id, 1);
     };

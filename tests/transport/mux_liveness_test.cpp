@@ -85,7 +85,7 @@ TEST(MuxLiveness, PongGivesTheRoundTrip) {
 
 TEST(MuxLiveness, OpenCallsAreWatchedOnBothSides) {
     Watched caller;
-    OpenHead head;
+    CallHead head;
     head.path = "a/b/c";
     const auto id = caller.session.open(head, nullptr, false, nullptr, at(50s));
     ASSERT_TRUE(id);
@@ -110,7 +110,7 @@ TEST(MuxLiveness, OpenCallsAreWatchedOnBothSides) {
 
 TEST(MuxLiveness, ClosedCallsEndTheWatch) {
     Watched side;
-    OpenHead head;
+    CallHead head;
     head.path = "a/b/c";
     const auto id = side.session.open(head, nullptr, false, nullptr, at(0s));
     side.session.kill(*id, CancelReason::requested);

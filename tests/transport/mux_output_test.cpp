@@ -33,7 +33,7 @@ TEST(MuxOutput, LargeBodiesAreNotCopied) {
     EXPECT_EQ(frames[0].payload, body.view());
 
     Dialler caller;
-    OpenHead head;
+    CallHead head;
     head.path = "a/b/c";
     ASSERT_TRUE(caller.session.open(head, &body, true, nullptr, TimePoint{}));
     ASSERT_EQ(caller.session.gather(vectors), 2U);
@@ -84,7 +84,7 @@ TEST(MuxOutput, CongestionTurnsCallsAwayUntilItIsOver) {
     auto config = config_with_epoch(1);
     config.output_limit = 16 << 10;
     Dialler caller{config};
-    OpenHead head;
+    CallHead head;
     head.path = "a/b/c";
     const auto request = Bytes::copy_of(std::string(1000, 'r'));
     int opened = 0;
@@ -109,7 +109,7 @@ TEST(MuxOutput, FramesLargerThanAChunk) {
     Dialler caller{config_with_epoch(1), {.max_head = 65535}};
     const std::string value(60'000, 'v');
     const std::vector<HeaderField> fields = {{"k", value}};
-    OpenHead head;
+    CallHead head;
     head.path = "a/b/c";
     head.headers = fields;
     const auto body = Bytes::copy_of(std::string(15'000, 'b'));

@@ -37,7 +37,7 @@ struct Pair {
         }
     }
     StreamId open(CallShape shape) {
-        OpenHead head;
+        CallHead head;
         head.path = "a/b/c";
         head.shape = shape;
         const auto first = Bytes::copy_of("q");

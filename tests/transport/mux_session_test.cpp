@@ -24,7 +24,7 @@ TEST(MuxHandshake, DiallerSpeaksFirstAndOpensNothingBeforeTheAnswer) {
     const auto sent = take_output(session);
     EXPECT_EQ(sent.substr(0, 16), preface());
     EXPECT_EQ(parse_frames(sent.substr(16)).size(), 1U);
-    OpenHead head;
+    CallHead head;
     head.path = "a/b/c";
     const auto early = session.open(head, nullptr, false, nullptr, TimePoint{});
     ASSERT_FALSE(early);
@@ -332,7 +332,7 @@ TEST(MuxCall, ResetOvertakesAndEnds) {
 TEST(MuxCall, ContextsAreKept) {
     int mine = 0;
     Dialler caller;
-    OpenHead head;
+    CallHead head;
     head.path = "a/b/c";
     head.shape = CallShape::bidirectional;
     const auto id = caller.session.open(head, nullptr, false, &mine, TimePoint{});
@@ -348,7 +348,7 @@ TEST(MuxCall, ContextsAreKept) {
 
 TEST(MuxCall, HandlersMayActInsideTheirCallbacks) {
     Acceptor worker;
-    worker.handler.opened = [&](StreamId id, const OpenHead&, const Bytes* first, bool) {
+    worker.handler.opened = [&](StreamId id, const CallHead&, const Bytes* first, bool) {
         if (id == 1) worker.session.refuse(id, worker_full);
         if (id == 3) worker.session.send(id, *first, true);
         worker.session.release(id);
@@ -383,7 +383,7 @@ TEST(MuxCall, HandlersMayActInsideTheirCallbacks) {
 
 TEST(MuxOpen, WhatIsRefusedLocally) {
     Dialler caller{config_with_epoch(1), {.max_message = 16384, .max_streams = 2}};
-    OpenHead head;
+    CallHead head;
     head.path = "a/b/c";
     const auto open = [&](const Bytes* first, bool end) {
         const auto id = caller.session.open(head, first, end, nullptr, TimePoint{});
@@ -427,7 +427,7 @@ TEST(MuxDrain, OfOneInstanceAndOfAll) {
     EXPECT_EQ(caller.feed(frame(drain_frame, 0, 0, u64(0xAB) + "bye\n")), Events{"drain ab bye?"});
     const auto id = caller.open(CallShape::unary);
     EXPECT_EQ(caller.feed(frame(drain_frame, 0, 0, u64(0))), Events{"drain 0 "});
-    OpenHead head;
+    CallHead head;
     head.path = "a/b/c";
     const auto no = caller.session.open(head, nullptr, false, nullptr, TimePoint{});
     ASSERT_FALSE(no);
@@ -472,7 +472,7 @@ TEST(MuxIds, RunOut) {
     EXPECT_EQ(caller.open(CallShape::unary), 0xFFFFFFFDU);
     EXPECT_EQ(caller.open(CallShape::unary), 0xFFFFFFFFU);
     EXPECT_EQ(caller.handler.events(), Events{});
-    OpenHead head;
+    CallHead head;
     head.path = "a/b/c";
     const auto no = caller.session.open(head, nullptr, false, nullptr, TimePoint{});
     ASSERT_FALSE(no);

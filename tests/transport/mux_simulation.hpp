@@ -86,7 +86,7 @@ private:
     struct Side final : MuxHandler {
         Side(Simulation& own, bool is_caller) : sim{own}, caller{is_caller} {}
         void on_ready(const mux::Hello&) override { ready = true; }
-        void* on_open(StreamId id, const OpenHead& head, const Bytes* first, bool end) override {
+        void* on_open(StreamId id, const CallHead& head, const Bytes* first, bool end) override {
             sim.worker_sees(id, head, first, end);
             return &sim.calls_[id];
         }
@@ -149,7 +149,7 @@ private:
     }
 
     // --- what the handlers saw
-    void worker_sees(StreamId id, const OpenHead& head, const Bytes* first, bool end) {
+    void worker_sees(StreamId id, const CallHead& head, const Bytes* first, bool end) {
         auto& call = calls_[id];
         EXPECT_FALSE(std::exchange(call.seen_by_worker, true)) << id;
         EXPECT_EQ(head.shape, call.shape);
@@ -319,7 +319,7 @@ private:
     }
     void open() {
         if (!caller_.ready || calls_.size() > 40) return;
-        OpenHead head;
+        CallHead head;
         head.shape = static_cast<CallShape>(random_.below(4));
         const StreamId id = next_;
         const auto path = fmt::format("sim/call/{}", id);

@@ -54,8 +54,8 @@ MuxConfig acceptor_config() { return config_with_epoch(0x2222222222222222); }
 RequestId example_request() { return RequestId{0xA0A1A2A3A4A5A6A7, 0xA8A9AAABACADAEAF}; }
 
 /// The example head of the unary call.
-OpenHead unary_head() {
-    OpenHead head;
+CallHead unary_head() {
+    CallHead head;
     head.path = "demo/backend/generate";
     head.request = example_request();
     head.remaining = 5s;

@@ -180,7 +180,7 @@ inline std::vector<SentFrame> take_frames(MuxSession& session) {
 class Recorder : public MuxHandler {
 public:
     void on_ready(const mux::Hello& peer) override { note("ready epoch {}", peer.epoch); }
-    void* on_open(StreamId stream, const OpenHead& head, const Bytes* first, bool end) override {
+    void* on_open(StreamId stream, const CallHead& head, const Bytes* first, bool end) override {
         note(
             "open {} {}{}{}",
             stream,
@@ -248,7 +248,7 @@ public:
     std::vector<std::string> log;
     std::map<StreamId, std::vector<std::string>> messages;
     std::optional<Error> last_error;
-    std::function<void(StreamId, const OpenHead&, const Bytes*, bool)> opened;
+    std::function<void(StreamId, const CallHead&, const Bytes*, bool)> opened;
     std::function<void(StreamId, const Bytes&, bool)> got;
     std::function<void(StreamId)> writable;
 };
@@ -291,7 +291,7 @@ struct Dialler {
     }
     StreamId open(CallShape shape, std::string_view message = "hi") {
         const auto first = Bytes::copy_of(message);
-        OpenHead call;
+        CallHead call;
         call.path = "a/b/c";
         call.shape = shape;
         const bool one = one_request(shape);

@@ -14,12 +14,13 @@
 #include "stator/runtime/signal.hpp"
 #include "stator/runtime/task_scope.hpp"
 #include "stator/transport/mux_session.hpp"
+#include "stator/transport/server_call.hpp"
 
 namespace stator::transport {
 
 class MuxCall;
 class MuxConnection;
-class ServerCall;
+class MuxServerCall;
 
 /// Told what happens to a connection as a whole. Called on its loop; must not throw.
 class ConnectionObserver {
@@ -30,16 +31,6 @@ public:
     /// `instance` none: every instance behind the connection.
     virtual void on_drain(MuxConnection&, InstanceId /*instance*/) noexcept {}
     virtual void on_closed(MuxConnection&, const Error&) noexcept {}
-};
-
-/// Decides about incoming calls. Called on the connection's loop, from inside the parser: it must
-/// not block or throw. Returns the task that serves the call, or the error with which it is
-/// refused.
-class CallDispatcher {
-public:
-    virtual ~CallDispatcher() = default;
-    /// `call` is moved from only when a task is returned.
-    virtual Result<Task<>> dispatch(std::unique_ptr<ServerCall>& call, const OpenHead& head) = 0;
 };
 
 /// Reads, writes and keeps time for one session; everything that one turn of the loop produced
@@ -103,11 +94,11 @@ public:
 
 private:
     friend class MuxCall;
-    friend class ServerCall;
+    friend class MuxServerCall;
 
     // What the session tells us.
     void on_ready(const mux::Hello& peer) override;
-    void* on_open(StreamId stream, const OpenHead& head, const Bytes* first, bool end) override;
+    void* on_open(StreamId stream, const CallHead& head, const Bytes* first, bool end) override;
     void on_stop(StreamId stream, void* context, CancelReason reason) override;
     void on_kill(StreamId stream, void* context, CancelReason reason) override;
     void on_reset(StreamId stream, void* context, const Error& error) override;
@@ -130,10 +121,9 @@ private:
     bool all_left() const noexcept;
     Task<> read_loop();
     Task<> write_loop();
-    /// Something may have to be written: at the end of this turn.
     /// A turn that makes more than this writes in between: its peer need not wait for all of it.
     static constexpr std::size_t early_write = 16U << 10U;
-
+    /// Something may have to be written: at the end of this turn.
     void touch() noexcept {
         if (session_.output_size() >= early_write) loop_.soon(early_hook_);
         loop_.at_turn_end(flush_hook_);
@@ -144,12 +134,14 @@ private:
     void lost(const Error& cause) noexcept;
     void arm_timer() noexcept;
 
-    struct FlushHook : runtime::detail::TurnHook {
-        explicit FlushHook(MuxConnection& connection) noexcept;
-        MuxConnection& connection;
-    };
-    struct EarlyHook : runtime::detail::TurnHook {
-        explicit EarlyHook(MuxConnection& connection) noexcept;
+    /// Calls `work` in a turn of the loop.
+    template <void (MuxConnection::*work)() noexcept>
+    struct Hook : runtime::detail::TurnHook {
+        explicit Hook(MuxConnection& connection_) noexcept
+            : TurnHook{[](TurnHook& hook) noexcept {
+                  (static_cast<Hook&>(hook).connection.*work)();
+              }},
+              connection{connection_} {}
         MuxConnection& connection;
     };
     struct SessionTimer : runtime::detail::Timer {
@@ -165,8 +157,8 @@ private:
     CancellationToken requests_;
     ReportLimit* violations_;
     MuxSession session_;
-    FlushHook flush_hook_;
-    EarlyHook early_hook_;
+    Hook<&MuxConnection::flush> flush_hook_;
+    Hook<&MuxConnection::flush_early> early_hook_;
     SessionTimer timer_;
     Signal blocked_;  // the socket takes nothing: the write loop waits for it
     std::uint64_t reads_ = 0;

@@ -8,19 +8,13 @@
 #include "stator/base/error.hpp"
 #include "stator/base/instance_id.hpp"
 #include "stator/runtime/cancellation_token.hpp"
-#include "stator/transport/mux_head.hpp"
+#include "stator/transport/call_fate.hpp"
+#include "stator/transport/call_head.hpp"
 #include "stator/transport/mux_hello.hpp"
 
 namespace stator::transport {
 
 using StreamId = std::uint32_t;
-
-/// How far a call got that ends with an error.
-enum class CallFate : std::uint8_t {
-    refused,       ///< The worker said that no handler saw it: it may be sent elsewhere.
-    not_accepted,  ///< No sign of acceptance came; a handler may have begun it all the same.
-    accepted,
-};
 
 /// Receives the events of one session, called from inside MuxSession's methods.
 ///
@@ -41,7 +35,7 @@ public:
     /// on_message); `end`: no further message follows. `head` lives until this returns. The result
     /// becomes the stream's context. Answer with accept, refuse, send, end or fail, now or later,
     /// and release the stream in the end, whatever happened.
-    virtual void* on_open(StreamId stream, const OpenHead& head, const Bytes* first, bool end) = 0;
+    virtual void* on_open(StreamId stream, const CallHead& head, const Bytes* first, bool end) = 0;
     virtual void on_stop(StreamId stream, void* context, CancelReason reason) = 0;
     virtual void on_kill(StreamId stream, void* context, CancelReason reason) = 0;
     /// The peer abandoned the call or the connection is gone; like a kill with a cause.

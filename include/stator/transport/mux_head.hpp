@@ -2,49 +2,14 @@
 #pragma once
 
 #include <array>
-#include <chrono>
 #include <cstddef>
-#include <cstdint>
-#include <optional>
 #include <span>
 #include <string_view>
 
 #include "stator/base/error.hpp"
-#include "stator/base/instance_id.hpp"
-#include "stator/base/request_id.hpp"
-#include "stator/transport/call_shape.hpp"
+#include "stator/transport/call_head.hpp"
 
 namespace stator::transport {
-
-/// A free header: a key of 1 to 256 visible ASCII characters, a value of any bytes.
-struct HeaderField {
-    std::string_view key;
-    std::string_view value;
-    friend bool operator==(const HeaderField&, const HeaderField&) = default;
-};
-
-/// W3C trace context in binary.
-struct TraceContext {
-    std::array<std::byte, 16> trace_id{};
-    std::array<std::byte, 8> span_id{};
-    std::uint8_t flags = 0;
-    std::string_view state;  ///< at most 512 visible ASCII characters or spaces
-    friend bool operator==(const TraceContext&, const TraceContext&) = default;
-};
-
-/// A view: decoded, it points into the receive buffer and lives as long as the callback that got
-/// it; to be encoded, it points to what the caller holds.
-struct OpenHead {
-    std::string_view path;  ///< "namespace/component/endpoint"
-    InstanceId instance;    ///< none: any instance of the endpoint
-    RequestId request;
-    std::chrono::microseconds remaining{0};  ///< until the deadline; 0: no deadline
-    CallShape shape = CallShape::unary;
-    std::uint8_t codec = 0;             ///< wire number of the payload codec
-    std::uint32_t response_credit = 0;  ///< set by the session
-    std::optional<TraceContext> trace;
-    std::span<const HeaderField> headers;
-};
 
 namespace mux {
 
@@ -60,13 +25,13 @@ using HeaderScratch = std::array<HeaderField, max_headers>;
 
 /// Bytes that the head takes, or invalid_request / payload_too_large with detail "mux.bad_head" /
 /// "mux.head_too_large" if it cannot be sent to a peer with that limit.
-Result<std::size_t> head_size(const OpenHead& head, std::size_t limit);
+Result<std::size_t> head_size(const CallHead& head, std::size_t limit);
 /// Writes a head that head_size accepted; `to` has room for its size.
-void encode_head(const OpenHead& head, std::size_t size, std::byte* to) noexcept;
+void encode_head(const CallHead& head, std::size_t size, std::byte* to) noexcept;
 /// `from` is exactly the head. Empty on success, else what is wrong, for the message of
 /// "mux.bad_head". Allocates nothing.
 std::string_view decode_head(
-    std::span<const std::byte> from, OpenHead& head, HeaderScratch& scratch
+    std::span<const std::byte> from, CallHead& head, HeaderScratch& scratch
 ) noexcept;
 
 }  // namespace mux

@@ -16,17 +16,11 @@
 #include "stator/base/error.hpp"
 #include "stator/transport/mux_config.hpp"
 #include "stator/transport/mux_handler.hpp"
+#include "stator/transport/send_status.hpp"
 
 namespace stator::transport {
 
 enum class MuxRole : std::uint8_t { dialler, acceptor };
-
-enum class SendStatus : std::uint8_t {
-    more,       ///< Taken; the next may follow at once.
-    wait,       ///< Taken; on_writable says when the next may follow.
-    too_large,  ///< Not taken: the peer takes no message of that size.
-    gone,       ///< Not taken: the stream is over or this half is closed.
-};
 
 /// Numbers for metrics and tests.
 struct MuxStats {
@@ -106,7 +100,7 @@ public:
     /// ("mux.too_many_streams", "mux.congested"), payload_too_large ("mux.message_too_large",
     /// "mux.head_too_large"), invalid_request ("mux.bad_head").
     Result<StreamId> open(
-        const OpenHead& head, const Bytes* first, bool end, void* context, TimePoint now
+        const CallHead& head, const Bytes* first, bool end, void* context, TimePoint now
     );
     /// Asks the handler to finish; the stream goes on.
     void stop(StreamId stream, CancelReason reason);

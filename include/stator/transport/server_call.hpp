@@ -1,16 +1,22 @@
-// One call on a multiplexed connection, from the worker's side.
+// One call, from the worker's side, whatever request plane it came by.
 #pragma once
 
 #include <memory>
 #include <optional>
 
 #include "stator/base/bytes.hpp"
+#include "stator/base/error.hpp"
+#include "stator/net/address.hpp"
+#include "stator/runtime/cancellation_token.hpp"
 #include "stator/runtime/signal.hpp"
-#include "stator/transport/mux_call.hpp"
+#include "stator/runtime/task.hpp"
+#include "stator/transport/call_head.hpp"
+#include "stator/transport/message_queue.hpp"
+#include "stator/transport/send_status.hpp"
 
 namespace stator::transport {
 
-/// Told by the caller's cancellations, on the connection's loop. Must not throw.
+/// Told by the caller's cancellations, on the call's loop. Must not throw.
 class CallObserver {
 public:
     virtual ~CallObserver() = default;
@@ -23,12 +29,9 @@ public:
 /// cancels.
 class ServerCall {
 public:
-    ServerCall(
-        std::shared_ptr<MuxConnection> connection, StreamId stream, CancellationToken token
-    ) noexcept;
     ServerCall(const ServerCall&) = delete;
     ServerCall& operator=(const ServerCall&) = delete;
-    ~ServerCall();
+    virtual ~ServerCall() = default;
 
     static void* operator new(std::size_t size) { return runtime::detail::take_frame(size); }
     static void operator delete(void* block, std::size_t size) noexcept {
@@ -41,9 +44,9 @@ public:
     void observe(CallObserver* observer) noexcept;
 
     /// The next request message; nothing once the caller's half is closed and all of it taken, or
-    /// the answer has ended. Errors: `cancelled` (mux.killed) when the caller killed the call or is
-    /// gone: what came is not all of it. Cancel safety: throws `cancelled`, no message is lost. One
-    /// `next` at a time.
+    /// the answer has ended. Errors: `cancelled` (transport.killed) when the caller killed the call
+    /// or is gone: what came is not all of it. Cancel safety: throws `cancelled`, no message is
+    /// lost. One `next` at a time.
     Task<std::optional<Bytes>> next();
     /// A message that is there already, without waiting.
     std::optional<Bytes> try_next();
@@ -67,20 +70,30 @@ public:
     bool over() const noexcept { return over_; }
     /// Why the caller ended it (none while it did not).
     CancelReason kill_reason() const noexcept { return kill_reason_; }
-    const net::Address& peer() const noexcept { return connection_->remote(); }
+    virtual const net::Address& peer() const noexcept = 0;
 
-private:
-    friend class MuxConnection;
+protected:
+    explicit ServerCall(CancellationToken token) noexcept : token_{std::move(token)} {}
+
+    // What the plane tells.
     void take(Bytes message, bool end);
     void half_closed() noexcept;
-    void wake_reader() noexcept;
     void sent() noexcept;
     void stopped(CancelReason reason) noexcept;
     void killed(CancelReason reason) noexcept;
-    void refuse(const Error& error) noexcept;
+    void refused() noexcept { over_ = true; }
 
-    std::shared_ptr<MuxConnection> connection_;
-    StreamId stream_;
+private:
+    // What the plane is asked for, while the answer has not ended.
+    /// Throws for an item that is too large.
+    virtual SendStatus send_item(Bytes item, bool end) = 0;
+    virtual void send_end() noexcept = 0;
+    virtual void send_error(const Error& error) noexcept = 0;
+    /// A request message of that size was taken.
+    virtual void consumed(std::size_t size) noexcept = 0;
+
+    void wake_reader() noexcept;
+
     CancellationToken token_;
     CallObserver* observer_ = nullptr;
     CancelReason stop_reason_ = CancelReason::none;
@@ -92,6 +105,15 @@ private:
     bool woken_ = false;  // the reader has been woken and will take what is queued in this turn
     bool write_wait_ = false;
     bool over_ = false;
+};
+
+/// Decides about incoming calls. Called on the call's loop, from inside the parser: it must not
+/// block or throw. Returns the task that serves the call, or the error with which it is refused.
+class CallDispatcher {
+public:
+    virtual ~CallDispatcher() = default;
+    /// `call` is moved from only when a task is returned.
+    virtual Result<Task<>> dispatch(std::unique_ptr<ServerCall>& call, const CallHead& head) = 0;
 };
 
 }  // namespace stator::transport

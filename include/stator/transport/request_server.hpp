@@ -16,7 +16,7 @@ namespace stator::transport {
 /// Owned by the process's distributed runtime. `start`, `close` and `drain` may be awaited or
 /// called on any loop. A connection belongs to the loop it was given at accept: the one with the
 /// fewest.
-class MuxServer {
+class RequestServer {
 public:
     struct Options {
         net::Address bind{"127.0.0.1", 0};
@@ -30,10 +30,10 @@ public:
         Duration sniff_timeout = std::chrono::seconds{5};  ///< for the first two bytes
     };
     /// Binds and accepts; on `loops[0]`. Errors (thrown): as net::Listener::bind.
-    static Task<std::unique_ptr<MuxServer>> start(Options options);
-    MuxServer(const MuxServer&) = delete;
-    MuxServer& operator=(const MuxServer&) = delete;
-    ~MuxServer();
+    static Task<std::unique_ptr<RequestServer>> start(Options options);
+    RequestServer(const RequestServer&) = delete;
+    RequestServer& operator=(const RequestServer&) = delete;
+    ~RequestServer();
 
     const net::Address& address() const noexcept;
     /// Tells every mux peer that `instance` (none: all) takes no more calls.
@@ -58,7 +58,7 @@ private:
         std::vector<MuxConnection*> connections;
         std::atomic<std::size_t> size{0};
     };
-    MuxServer(Options options, std::unique_ptr<net::Listener> listener);
+    RequestServer(Options options, std::unique_ptr<net::Listener> listener);
     Task<> accept_loop();
     Task<> drain_room(Room* room, InstanceId instance, std::string reason);
     Task<> serve(Room* room, net::Accepted accepted);

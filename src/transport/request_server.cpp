@@ -1,4 +1,4 @@
-#include "stator/transport/mux_server.hpp"
+#include "stator/transport/request_server.hpp"
 
 #include <algorithm>
 #include <array>
@@ -57,7 +57,7 @@ Task<> write_all(net::Stream* stream, std::string text) {
 
 }  // namespace
 
-MuxServer::MuxServer(Options options, std::unique_ptr<net::Listener> listener)
+RequestServer::RequestServer(Options options, std::unique_ptr<net::Listener> listener)
     : options_{std::move(options)}, listener_{std::move(listener)}, scope_{options_.transports} {
     for (Loop* loop : options_.loops) {
         rooms_.push_back(std::make_shared<Room>());
@@ -65,24 +65,24 @@ MuxServer::MuxServer(Options options, std::unique_ptr<net::Listener> listener)
     }
 }
 
-MuxServer::~MuxServer() = default;
+RequestServer::~RequestServer() = default;
 
-Task<std::unique_ptr<MuxServer>> MuxServer::start(Options options) {
+Task<std::unique_ptr<RequestServer>> RequestServer::start(Options options) {
     auto listener = co_await net::Listener::bind(options.bind);
-    std::unique_ptr<MuxServer> server{new MuxServer{std::move(options), std::move(listener)}};
+    std::unique_ptr<RequestServer> server{new RequestServer{std::move(options), std::move(listener)}};
     server->scope_.spawn(server->accept_loop());
     co_return server;
 }
 
-const net::Address& MuxServer::address() const noexcept { return listener_->address(); }
+const net::Address& RequestServer::address() const noexcept { return listener_->address(); }
 
-MuxServer::Room& MuxServer::emptiest() noexcept {
+RequestServer::Room& RequestServer::emptiest() noexcept {
     return **std::ranges::min_element(rooms_, {}, [](const auto& room) {
         return room->size.load(std::memory_order_relaxed);
     });
 }
 
-Task<> MuxServer::accept_loop() {
+Task<> RequestServer::accept_loop() {
     while (auto accepted = co_await listener_->accept()) {
         Room& room = emptiest();
         room.size.fetch_add(1, std::memory_order_relaxed);
@@ -90,7 +90,7 @@ Task<> MuxServer::accept_loop() {
     }
 }
 
-Task<> MuxServer::serve(Room* room, net::Accepted accepted) {
+Task<> RequestServer::serve(Room* room, net::Accepted accepted) {
     std::optional<Error> failure;
     try {
         auto stream = std::move(accepted).attach();
@@ -123,7 +123,7 @@ Task<> MuxServer::serve(Room* room, net::Accepted accepted) {
     report_refusal(*failure);
 }
 
-void MuxServer::report_refusal(const Error& why) {
+void RequestServer::report_refusal(const Error& why) {
     sink().count("transport_refused_connections_total", 1);
     const auto held_back = refusals_.admit(Clock::current().now());
     if (!held_back) return;
@@ -134,7 +134,7 @@ void MuxServer::report_refusal(const Error& why) {
     );
 }
 
-Task<> MuxServer::serve_mux(Room* room, std::unique_ptr<net::Stream> stream, Bytes sniffed) {
+Task<> RequestServer::serve_mux(Room* room, std::unique_ptr<net::Stream> stream, Bytes sniffed) {
     const Counted counted{mux_};
     const auto connection = std::make_shared<MuxConnection>(
         MuxRole::acceptor,
@@ -155,7 +155,7 @@ Task<> MuxServer::serve_mux(Room* room, std::unique_ptr<net::Stream> stream, Byt
 
 /// Answers every request with a refusal that its client understands; the client closes when it
 /// likes.
-Task<> MuxServer::refuse_dynamo(std::unique_ptr<net::Stream> stream, Bytes sniffed) {
+Task<> RequestServer::refuse_dynamo(std::unique_ptr<net::Stream> stream, Bytes sniffed) {
     const Counted counted{dynamo_};
     const auto ack = dynamo_unavailable_ack(options_.dynamo_refusal);
     DynamoFrameCounter frames;
@@ -170,32 +170,32 @@ Task<> MuxServer::refuse_dynamo(std::unique_ptr<net::Stream> stream, Bytes sniff
     } while (!bytes.empty());
 }
 
-void MuxServer::drain(InstanceId instance, std::string reason) {
+void RequestServer::drain(InstanceId instance, std::string reason) {
     // As tasks of the server, so that `close` waits for those that are still on their way.
     for (auto& room : rooms_)
         scope_.spawn_on(*room->loop, drain_room(room.get(), instance, reason));
 }
 
-Task<> MuxServer::drain_room(Room* room, InstanceId instance, std::string reason) {
+Task<> RequestServer::drain_room(Room* room, InstanceId instance, std::string reason) {
     for (auto* connection : room->connections) connection->drain(instance, reason);
     co_return;
 }
 
-Task<> MuxServer::flush(Deadline deadline) {
+Task<> RequestServer::flush(Deadline deadline) {
     std::vector<Task<>> rooms;
     for (auto& room : rooms_) rooms.push_back(on_loop(*room->loop, flush_room(room)));
     const auto flushed = co_await as_result(with_deadline(deadline, all_of(std::move(rooms))));
     if (!flushed && flushed.error().code() == ErrorCode::cancelled) throw flushed.error();
 }
 
-Task<> MuxServer::flush_room(std::shared_ptr<Room> room) {
+Task<> RequestServer::flush_room(std::shared_ptr<Room> room) {
     std::vector<std::shared_ptr<MuxConnection>> connections;
     for (auto* connection : room->connections)
         connections.push_back(connection->shared_from_this());
     for (const auto& connection : connections) co_await connection->flushed();
 }
 
-Task<> MuxServer::close() {
+Task<> RequestServer::close() {
     // The listener belongs to the first loop; cancelling the accept loop is enough to stop it from
     // anywhere.
     co_await scope_.close(CancelReason::shutdown);

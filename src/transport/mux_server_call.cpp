@@ -1,0 +1,55 @@
+#include "stator/transport/mux_server_call.hpp"
+
+#include <fmt/format.h>
+
+namespace stator::transport {
+
+MuxServerCall::MuxServerCall(
+    std::shared_ptr<MuxConnection> connection, StreamId stream, CancellationToken token
+) noexcept
+    : ServerCall{std::move(token)}, connection_{std::move(connection)}, stream_{stream} {}
+
+MuxServerCall::~MuxServerCall() {
+    connection_->session_.release(stream_);
+    connection_->touch();
+}
+
+void MuxServerCall::refuse(const Error& error) noexcept {
+    refused();
+    connection_->session_.refuse(stream_, error);
+}
+
+void MuxServerCall::consumed(std::size_t size) noexcept {
+    connection_->session_.consumed(stream_, size);
+    connection_->touch();
+}
+
+SendStatus MuxServerCall::send_item(Bytes item, bool end) {
+    const auto size = item.size();
+    const auto status = connection_->session_.send(stream_, std::move(item), end);
+    connection_->touch();
+    if (status == SendStatus::too_large) {
+        throw Error{
+            ErrorCode::payload_too_large,
+            "mux.message_too_large",
+            fmt::format(
+                "an item of {} bytes; the caller takes at most {}",
+                size,
+                connection_->peer().max_message
+            )
+        };
+    }
+    return status;
+}
+
+void MuxServerCall::send_end() noexcept {
+    connection_->session_.end(stream_);
+    connection_->touch();
+}
+
+void MuxServerCall::send_error(const Error& error) noexcept {
+    connection_->session_.fail(stream_, error);
+    connection_->touch();
+}
+
+}  // namespace stator::transport
