@@ -173,10 +173,10 @@ TEST_F(MuxSpec, EveryReadFrame) {
     );
     EXPECT_EQ(read("data_reply"), Events{"message 1 4 end"});
     EXPECT_EQ(read("error_refused"), Events{"error 5 overloaded  refused"});
-    EXPECT_TRUE(dialler.handler.last_error->retryable());
+    EXPECT_TRUE(dialler.handler.last_error().retryable());
     EXPECT_EQ(read("error"), Events{"error 7 invalid_request codec.bad_utf8 accepted"});
     EXPECT_EQ(
-        dialler.handler.last_error->context(), std::vector<std::string>{"reading the request"}
+        dialler.handler.last_error().context(), std::vector<std::string>{"reading the request"}
     );
     EXPECT_EQ(read("reset"), Events{"error 9 protocol mux.bad_fragment not_accepted"});
     EXPECT_EQ(read("pong"), Events{});

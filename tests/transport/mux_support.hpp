@@ -211,7 +211,7 @@ public:
             error.detail(),
             names[static_cast<std::size_t>(fate)]
         );
-        last_error = error;
+        error_ = error;
     }
     void on_message(StreamId stream, void*, Bytes message, bool end) override {
         note("message {} {}{}", stream, message.size(), end ? " end" : "");
@@ -235,7 +235,7 @@ public:
     }
     void on_closed(const Error& error) override {
         note("closed {} {}", to_string(error.code()), error.detail());
-        last_error = error;
+        error_ = error;
     }
 
     template <class... Parts>
@@ -244,13 +244,20 @@ public:
     }
     /// The log since the last call, in one line per event.
     std::vector<std::string> events() { return std::exchange(log, {}); }
+    /// The last error that came; a test that asks while there was none fails.
+    const Error& last_error() const {
+        if (!error_) throw Error{ErrorCode::internal, "test.no_error", "no error was told"};
+        return *error_;
+    }
 
     std::vector<std::string> log;
     std::map<StreamId, std::vector<std::string>> messages;
-    std::optional<Error> last_error;
     std::function<void(StreamId, const CallHead&, const Bytes*, bool)> opened;
     std::function<void(StreamId, const Bytes&, bool)> got;
     std::function<void(StreamId)> writable;
+
+private:
+    std::optional<Error> error_;
 };
 
 using Events = std::vector<std::string>;
