@@ -61,7 +61,8 @@ ClusterState::ClusterState(const Runtime& runtime, DistributedConfig config)
       config_{std::move(config)},
       mux_{mux_config(config_.mux, os_random())},
       instance_id_{config_.instance_id ? config_.instance_id : InstanceId::random()},
-      sides_{runtime_.primary().size() + runtime_.secondary().size()} {}
+      sides_{runtime_.primary().size() + runtime_.secondary().size()},
+      placement_{runtime_.primary(), config_.long_step} {}
 
 ClusterState::~ClusterState() = default;
 
@@ -132,7 +133,8 @@ Task<transport::RequestServer*> ClusterState::server() {
     options.dispatcher = this;
     options.requests = runtime_.requests_token();
     options.transports = runtime_.transports_token();
-    server_ = co_await on_loop(primary.loop(0), transport::RequestServer::start(std::move(options)));
+    server_ =
+        co_await on_loop(primary.loop(0), transport::RequestServer::start(std::move(options)));
     co_return server_.get();
 }
 
@@ -205,7 +207,7 @@ TaskScope& ClusterState::feeds() {
     return *side.feeds;
 }
 
-Result<Task<>> ClusterState::dispatch(
+Result<transport::Serving> ClusterState::dispatch(
     std::unique_ptr<transport::ServerCall>& call, const transport::CallHead& head
 ) {
     auto& side = sides_.current();
@@ -231,7 +233,20 @@ Result<Task<>> ClusterState::dispatch(
         .trace = copied_trace(head),
         .kill_token = call->token(),
     }};
-    return serve_call(std::move(*served), std::move(call), std::move(context), *codec, head.shape);
+    return start({std::move(*served), std::move(call), std::move(context), *codec, head.shape});
+}
+
+transport::Serving ClusterState::start(AdmittedCall admitted) {
+    // A request that is still on its way is read by its own loop; so is a stream of them.
+    Loop* const elsewhere =
+        transport::one_request(admitted.shape) ? placement_.elsewhere() : nullptr;
+    if (elsewhere == nullptr) return {serve_call(std::move(admitted))};
+    auto request = admitted.call->try_next();
+    if (!request) return {serve_call(std::move(admitted))};
+    auto& not_begun = placement_.not_begun(*elsewhere);
+    not_begun.fetch_add(1, std::memory_order_relaxed);
+    sink().count("component_requests_begun_elsewhere_total", 1);
+    return {serve_call_elsewhere(std::move(admitted), std::move(*request), &not_begun), elsewhere};
 }
 
 void ClusterState::on_peer_lost(const std::string& address, const Error&) noexcept {

@@ -7,7 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "component/served.hpp"
+#include "component/placement.hpp"
+#include "component/serve_call.hpp"
 #include "stator/component/config.hpp"
 #include "stator/discovery/discovery.hpp"
 #include "stator/discovery/snapshot.hpp"
@@ -77,7 +78,9 @@ private:
     Task<> close_server(Deadline deadline);
     Loop& loop_at(std::size_t index) const noexcept;
 
-    Result<Task<>> dispatch(
+    /// On the call's loop, or on one with less to do.
+    transport::Serving start(AdmittedCall admitted);
+    Result<transport::Serving> dispatch(
         std::unique_ptr<transport::ServerCall>& call, const transport::CallHead& head
     ) override;
     void on_peer_lost(const std::string& address, const Error& cause) noexcept override;
@@ -99,6 +102,7 @@ private:
     std::mutex served_change_;
     discovery::Snapshot<ServedTable> served_{std::make_shared<ServedTable>()};
     PerLoop<Side> sides_;
+    Placement placement_;
     std::atomic<bool> torn_down_{false};
 };
 

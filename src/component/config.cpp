@@ -48,6 +48,7 @@ DistributedConfig DistributedConfig::from_settings(const settings::Settings& set
     config.advertise_port = unless(settings.tcp.advertise_port, std::uint16_t{0});
     config.connect_timeout = settings.tcp.connect_timeout;
     config.settle = settings.worker.settle_time;
+    config.long_step = settings.runtime.long_step;
     config.mux = settings.mux;
     return config;
 }

@@ -144,13 +144,4 @@ private:
         by_path_;
 };
 
-/// Serves one admitted call to its end; its shape has been checked.
-Task<> serve_call(
-    std::shared_ptr<Served> served,
-    std::unique_ptr<transport::ServerCall> call,
-    Context context,
-    PayloadCodec codec,
-    transport::CallShape shape
-);
-
 }  // namespace stator::inline component

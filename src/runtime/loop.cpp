@@ -200,12 +200,11 @@ bool Loop::look_for_work() {
 }
 
 void Loop::turn() {
-    turn_started_.store(
-        Clock::steady().now().time_since_epoch().count(), std::memory_order_relaxed
-    );
+    const auto begun = Clock::steady().now();
+    turn_started_.store(begun.time_since_epoch().count(), std::memory_order_relaxed);
     if (inbox_->filled.load(std::memory_order_acquire)) take_inbox();
     if (!timers_.empty()) fire_timers();
-    run_ready();
+    learn_step_cost(begun, run_ready());
     run_hooks(soon_);  // of timers and posted work
     run_hooks(turn_end_);
 }
@@ -230,7 +229,7 @@ void Loop::fire_timers() {
     }
 }
 
-void Loop::run_ready() {
+std::size_t Loop::run_ready() {
     std::size_t resumed = 0;
     for (int round = 0;
          round < rounds_per_turn && resumed < resumptions_per_turn && !ready_.empty();
@@ -246,6 +245,14 @@ void Loop::run_ready() {
         batch_.clear();
     }
     load_.store(ready_.size(), std::memory_order_relaxed);
+    return resumed;
+}
+
+void Loop::learn_step_cost(TimePoint begun, std::size_t steps) noexcept {
+    if (steps == 0) return;
+    constexpr int memory = 4;  // turns
+    const auto cost = (Clock::steady().now() - begun) / static_cast<Duration::rep>(steps);
+    step_cost_ += (cost - step_cost_) / memory;
 }
 
 void Loop::run_hooks(detail::TurnHooks& hooks) noexcept {

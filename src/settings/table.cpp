@@ -64,6 +64,16 @@ void add_runtime_keys(std::vector<Key>& keys) {
          "How long a loop of the primary pool looks for work before it sleeps, while that pays; "
          "0 is never."}
     );
+    keys.push_back(
+        {"runtime.long_step",
+         "",
+         {"DYN_RUNTIME_LONG_STEP"},
+         duration([](auto& s) -> auto& { return s.runtime.long_step; }, 0s, day),
+         "",
+         "While tasks hold their connection's loop longer than this at a time, on average, "
+         "requests "
+         "begin on a loop of the primary pool that has less to do."}
+    );
 }
 
 void add_worker_keys(std::vector<Key>& keys) {

@@ -238,13 +238,14 @@ void* MuxConnection::on_open(StreamId stream, const CallHead& head, const Bytes*
         served->half_closed();
     }
     auto token = served->token();
-    auto task = dispatcher_->dispatch(call, head);
-    if (!task) {
-        served->refuse(task.error());
+    auto serving = dispatcher_->dispatch(call, head);
+    if (!serving) {
+        served->refuse(serving.error());
         return nullptr;
     }
     session_.accept(stream);
-    calls_.spawn_on(loop_, std::move(*task), std::move(token));
+    Loop& where = serving->loop == nullptr ? loop_ : *serving->loop;
+    calls_.spawn_on(where, std::move(serving->task), std::move(token));
     return served;
 }
 

@@ -41,6 +41,7 @@ public:
         config.discovery = DiscoveryBackend::memory;
         config.memory_name = store_;
         config.mux.max_message_size = max_message;
+        config.long_step = long_step;
         return DistributedRuntime::connect(*runtime_, config);
     }
     const Runtime& runtime() const { return *runtime_; }
@@ -49,6 +50,7 @@ protected:
     std::size_t threads = 1;
     Duration graceful = std::chrono::seconds{5};
     std::uint64_t max_message = 8U << 20U;
+    Duration long_step = DistributedConfig{}.long_step;
 
 private:
     const Runtime* runtime_ = nullptr;

@@ -1,4 +1,5 @@
-// The suite on the native multiplexed plane, with its normal windows and with the least ones.
+// The suite on the native multiplexed plane: with its normal windows, with the least ones, and with
+// handlers on other loops than their connection's.
 #include "shapes_fixture.hpp"
 #include "stator/base/random.hpp"
 
@@ -7,12 +8,14 @@ namespace {
 
 class MuxPlane : public Plane {
 public:
-    explicit MuxPlane(settings::MuxSettings mux) : mux_{mux} {}
+    explicit MuxPlane(settings::MuxSettings mux, Duration long_step = Duration::max())
+        : mux_{mux}, long_step_{long_step} {}
     Task<DistributedRuntime> join(const Runtime& runtime) override {
         DistributedConfig config;
         config.discovery = DiscoveryBackend::memory;
         config.memory_name = store_;
         config.mux = mux_;
+        config.long_step = long_step_;
         return DistributedRuntime::connect(runtime, config);
     }
     std::size_t window() const override { return mux_.most_stream_window; }
@@ -20,6 +23,7 @@ public:
 
 private:
     const settings::MuxSettings mux_;
+    const Duration long_step_;
     const std::string store_ = std::to_string(os_random());
 };
 
@@ -41,7 +45,13 @@ PlaneKind narrow() {
     return {"MuxNarrow", [mux] { return std::make_unique<MuxPlane>(mux); }};
 }
 
-const std::vector<PlaneKind> planes{normal(), narrow()};
+PlaneKind elsewhere() {
+    settings::MuxSettings mux;
+    mux.max_message_size = 8U << 20U;
+    return {"MuxElsewhere", [mux] { return std::make_unique<MuxPlane>(mux, Duration::zero()); }};
+}
+
+const std::vector<PlaneKind> planes{normal(), narrow(), elsewhere()};
 
 INSTANTIATE_TEST_SUITE_P(Mux, EveryShape, cases(planes, every_shape), case_name);
 INSTANTIATE_TEST_SUITE_P(Mux, AnswerStreams, cases(planes, answer_streams), case_name);

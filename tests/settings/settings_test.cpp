@@ -153,6 +153,7 @@ TEST(Settings, every_setting_can_be_set_by_variable_and_by_file) {
         {"runtime.max_blocking_threads", "DYN_RUNTIME_MAX_BLOCKING_THREADS", "512", "512", "512"},
         {"runtime.secondary_threads", "DYN_RUNTIME_SECONDARY_THREADS", "2", "2", "2"},
         {"runtime.busy_poll", "DYN_RUNTIME_BUSY_POLL", "50us", "50us", "'50us'"},
+        {"runtime.long_step", "DYN_RUNTIME_LONG_STEP", "1ms", "1ms", "'1ms'"},
         {"worker.graceful_shutdown_timeout",
          "DYN_WORKER_GRACEFUL_SHUTDOWN_TIMEOUT",
          "0.5",

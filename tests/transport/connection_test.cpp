@@ -29,9 +29,9 @@ using Serve = std::function<Task<>(std::unique_ptr<ServerCall>, std::string)>;
 class Dispatcher : public CallDispatcher {
 public:
     explicit Dispatcher(Serve serve) : serve_{std::move(serve)} {}
-    Result<Task<>> dispatch(std::unique_ptr<ServerCall>& call, const CallHead& head) override {
+    Result<Serving> dispatch(std::unique_ptr<ServerCall>& call, const CallHead& head) override {
         if (head.path == "refused") return fail(ErrorCode::overloaded, "test.full", "no room");
-        return start(this, std::move(call));
+        return Serving{.task = start(this, std::move(call))};
     }
 
 private:

@@ -31,6 +31,9 @@ struct DistributedConfig {
     /// After the records are gone, how long requests are still taken from clients that cannot be
     /// told.
     Duration settle = std::chrono::seconds{1};
+    /// A request begins on a loop with less to do than its connection's while tasks hold that one
+    /// longer than this at a time, on average; zero: whenever there is one.
+    Duration long_step = std::chrono::microseconds{50};
     settings::MuxSettings mux{};
 
     /// Throws Error{invalid_request} for what is a setting but not available in this version.

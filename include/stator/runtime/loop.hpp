@@ -100,6 +100,10 @@ public:
 
     /// How many resumptions wait, for choosing an idle loop. Any thread; a hint.
     std::size_t load() const noexcept { return load_.load(std::memory_order_relaxed); }
+    /// How many resumptions wait by now. The loop's own thread.
+    std::size_t waiting() const noexcept { return ready_.size(); }
+    /// How long a resumption takes here, on an average of the latest turns. The loop's own thread.
+    Duration step_cost() const noexcept { return step_cost_; }
     /// Nanoseconds for which the current turn has been running; 0 while the loop waits. Any thread.
     Duration busy_for() const noexcept;
     /// How often the loop has gone to sleep. Any thread.
@@ -112,7 +116,8 @@ private:
     void turn();
     void take_inbox();
     void fire_timers();
-    void run_ready();
+    std::size_t run_ready();
+    void learn_step_cost(TimePoint begun, std::size_t steps) noexcept;
     static void run_hooks(detail::TurnHooks& hooks) noexcept;
     bool poll_reactor();
     bool look_for_work();
@@ -136,6 +141,7 @@ private:
     Loop* outer_ = nullptr;  // what this thread ran before (nested test loops)
     const Clock* outer_clock_ = nullptr;
     BusyPoll busy_poll_;
+    Duration step_cost_{};
     std::atomic<bool> stop_requested_{false};
     std::atomic<std::size_t> load_{0};
     std::atomic<Duration::rep> turn_started_{0};  // steady clock, 0 while waiting

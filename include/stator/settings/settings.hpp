@@ -32,6 +32,8 @@ struct RuntimeSettings {
     std::size_t secondary_threads = 1;
     /// How long a primary loop without work looks for some before it sleeps; zero: not at all.
     Duration busy_poll{};
+    /// Above it, on average, a step of a task keeps its loop from other work for long.
+    Duration long_step = std::chrono::microseconds{50};
 };
 
 struct WorkerSettings {

@@ -8,6 +8,7 @@
 #include "stator/base/error.hpp"
 #include "stator/net/address.hpp"
 #include "stator/runtime/cancellation_token.hpp"
+#include "stator/runtime/loop.hpp"
 #include "stator/runtime/signal.hpp"
 #include "stator/runtime/task.hpp"
 #include "stator/transport/call_head.hpp"
@@ -107,13 +108,20 @@ private:
     bool over_ = false;
 };
 
+/// The task that serves a call.
+struct Serving {
+    Task<> task;
+    Loop* loop = nullptr;  ///< where it starts; null: the call's own
+};
+
 /// Decides about incoming calls. Called on the call's loop, from inside the parser: it must not
-/// block or throw. Returns the task that serves the call, or the error with which it is refused.
+/// block or throw. The error is what the call is refused with.
 class CallDispatcher {
 public:
     virtual ~CallDispatcher() = default;
-    /// `call` is moved from only when a task is returned.
-    virtual Result<Task<>> dispatch(std::unique_ptr<ServerCall>& call, const CallHead& head) = 0;
+    /// `call` is moved from only when a task is returned. A task that starts on another loop uses
+    /// and drops the call on its own loop all the same.
+    virtual Result<Serving> dispatch(std::unique_ptr<ServerCall>& call, const CallHead& head) = 0;
 };
 
 }  // namespace stator::transport
