@@ -281,7 +281,8 @@ void MuxSession::Core::list_credit(Stream& stream) {
 void MuxSession::Core::serve_budget() {
     while (!budget.empty()) {
         auto* stream = streams.find(budget.front());
-        if (stream != nullptr && !stream->over && stream->assembly_size > 0) {
+        // A message whose last fragment is on its way, straight into its place, is charged already.
+        if (stream != nullptr && !stream->over && stream->in.assembled > 0) {
             const auto whole = std::uint64_t{stream->assembly_size} + mux::message_overhead;
             if (!ledger.reserve(stream->in, whole)) return;
             list_credit(*stream);

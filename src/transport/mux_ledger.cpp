@@ -137,7 +137,9 @@ std::uint32_t Ledger::connection_due() const noexcept {
     );
     const auto free = static_cast<std::int64_t>(window_) - static_cast<std::int64_t>(held_);
     const auto missing = static_cast<std::int64_t>(missing_);
-    const auto target = std::max<std::int64_t>(std::max(free, floor) + missing, 0);
+    // What was set aside comes on top: it must not pay for others that hold more than they should,
+    // as they do when the limit has sunk since they were given credit.
+    const auto target = std::max({free, floor, std::int64_t{0}}) + missing;
     const auto room = target - balance_;
     const bool half = balance_ <= target / 2 && room >= worth_a_frame;
     const bool starving = missing > 0 && balance_ < missing && room > 0;

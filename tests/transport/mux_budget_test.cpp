@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "tests/transport/mux_pair.hpp"
+#include "tests/transport/mux_support.hpp"
 
 namespace stator::transport::test {
 namespace {
@@ -128,6 +129,37 @@ TEST(MuxBudget, LargeMessagesOfAllConnectionsTakeTurns) {
     second.dialler.on_timer(due);
     second.exchange();
     EXPECT_EQ(second.caller.messages[ids[1]].size(), 1U);
+}
+
+TEST(MuxBudget, AMessageWhoseLastFragmentIsOnItsWayNeedsNoReservationAnyMore) {
+    auto config = windows();
+    config.large_budget = 2 * mib + 32;  // for one message
+    Dialler caller{config};
+    const auto large = caller.open(CallShape::server_streaming);
+    const auto waiting = caller.open(CallShape::server_streaming);
+    caller.feed(first_fragment(large, 2 * mib, std::string(mib / 32, 'x')));
+    take_output(caller.session);
+    for (int i = 1; i < 64; ++i)
+        caller.feed(data(large, std::string(mib / 32, 'x'), i < 63 ? more_flag : 0U));
+    ASSERT_EQ(caller.session.stats().reserved, 2 * mib + 32);
+    // The next one waits for the budget, but what is taken before it gives it all the credit that
+    // it needs.
+    caller.feed(data(waiting, std::string(40'000, 'a')));
+    caller.feed(first_fragment(waiting, 50'000, std::string(10'000, 'b')));
+    caller.session.consumed(waiting, 40'000);
+    take_output(caller.session);
+    const auto last = data(waiting, std::string(40'000, 'c'), 0);
+    caller.feed(last.substr(0, 100));
+    caller.session.consumed(large, 2 * mib);
+    caller.feed(last.substr(100));
+    ASSERT_EQ(caller.handler.messages[waiting].size(), 2U);
+    caller.session.consumed(waiting, 50'000);
+    EXPECT_EQ(caller.session.stats().reserved, 0U);
+    // And the books are right for what comes next.
+    caller.feed(data(waiting, std::string(1'000, 'd')));
+    caller.session.consumed(waiting, 1'000);
+    EXPECT_EQ(caller.session.stats().held, 0U);
+    EXPECT_EQ(caller.session.stats().reserved, 0U);
 }
 
 TEST(MuxBudget, MustHoldOneMessageAtLeast) {

@@ -1,4 +1,5 @@
-// Two sessions on a simulated connection, driven by a seed, beside a model of what must happen.
+// Two sessions on a simulated connection, driven by a seed, beside a model of what must happen; and
+// several such connections between two processes.
 #pragma once
 
 #include <algorithm>
@@ -61,6 +62,9 @@ struct SimOptions {
     bool cuts = false;        ///< the connection may break at any byte
     bool slow_taker = false;  ///< some calls' consumers take nothing until the end
     int steps = 400;
+    /// What the connections of each process share; none: this one has all that its settings say.
+    std::shared_ptr<BufferBudget> caller_budget{};
+    std::shared_ptr<BufferBudget> worker_budget{};
 };
 
 class Simulation {
@@ -70,16 +74,74 @@ public:
           random_{seed},
           caller_{*this, true},
           worker_{*this, false},
-          dialler_{std::make_unique<MuxSession>(MuxRole::dialler, small_config(seed), caller_, now_)
-          },
-          acceptor_{
-              std::make_unique<MuxSession>(MuxRole::acceptor, small_config(seed + 1), worker_, now_)
-          } {}
+          dialler_{std::make_unique<MuxSession>(
+              MuxRole::dialler, small_config(seed, options_.caller_budget), caller_, now_
+          )},
+          acceptor_{std::make_unique<MuxSession>(
+              MuxRole::acceptor, small_config(seed + 1, options_.worker_budget), worker_, now_
+          )} {}
 
     void run() {
         for (int i = 0; i < options_.steps && !broken_; ++i) step();
-        if (!broken_) finish();
+        for (int round = 0; !finished(); ++round) {
+            ASSERT_LT(round, rounds_to_finish) << "somebody waits for ever: " << describe();
+            finish_round();
+        }
         check();
+    }
+
+    // The parts of `run`, for who runs several at a time.
+    static constexpr int rounds_to_finish = 20'000;
+    /// Something that may happen at any time. Precondition: not broken.
+    void step() {
+        now_ += Duration{static_cast<std::int64_t>(random_.below(1'000'000))};
+        happen();
+        EXPECT_GE(dialler_->stats().credit_out, 0);
+        EXPECT_GE(acceptor_->stats().credit_out, 0);
+        EXPECT_GE(dialler_->stats().credit_in, 0);
+        EXPECT_GE(acceptor_->stats().credit_in, 0);
+    }
+    bool broken() const noexcept { return broken_; }
+    /// Everybody finishes, takes everything, and all that was written arrives: a bit of it.
+    void finish_round() {
+        finishing_ = true;
+        now_ += std::chrono::milliseconds{10};
+        for (auto* session : {dialler_.get(), acceptor_.get()}) session->on_timer(now_);
+        for (auto& [id, call] : calls_) {
+            finish_half(id, call, true);
+            finish_half(id, call, false);
+        }
+        for (int i = 0; i < 4; ++i) {
+            consume(true);
+            consume(false);
+        }
+        write(*dialler_, to_acceptor_);
+        write(*acceptor_, to_dialler_);
+        read(*acceptor_, to_acceptor_, 200'000);
+        read(*dialler_, to_dialler_, 200'000);
+    }
+    bool finished() const { return broken_ || quiet(); }
+    std::string describe() const { return describe(*dialler_) + describe(*acceptor_); }
+    void check() {
+        for (auto& [id, call] : calls_) {
+            if (!call.cut_short && !broken_) {
+                EXPECT_EQ(call.response.received, call.response.sent.size()) << id;
+                EXPECT_TRUE(call.response.end_received) << id;
+                EXPECT_EQ(call.caller_ends, 1) << id;
+            }
+            EXPECT_LE(call.caller_ends, 1) << id;
+            EXPECT_LE(call.worker_ends, 1) << id;
+            if (broken_) EXPECT_TRUE(call.caller_done) << id;
+            if (!call.caller_released) release(id, true);
+            if (call.seen_by_worker && !call.worker_released) release(id, false);
+        }
+        for (const auto* session : {dialler_.get(), acceptor_.get()}) {
+            EXPECT_EQ(session->stats().streams, 0U);
+            EXPECT_EQ(session->stats().held, 0U);
+            EXPECT_EQ(session->stats().reserved, 0U);
+        }
+        EXPECT_EQ(caller_.closed, broken_ ? 1 : 0);
+        if (!broken_) check_credit();
     }
 
 private:
@@ -129,8 +191,9 @@ private:
         int closed = 0;
     };
 
-    static MuxConfig small_config(std::uint64_t seed) {
+    static MuxConfig small_config(std::uint64_t seed, std::shared_ptr<BufferBudget> process) {
         MuxConfig config;
+        config.process = std::move(process);
         Random random{seed * 77 + 5};
         config.epoch = random();
         config.max_frame = 16'384 + static_cast<std::uint32_t>(random.below(40'000));
@@ -228,8 +291,7 @@ private:
         return &calls_[id];
     }
 
-    void step() {
-        now_ += Duration{static_cast<std::int64_t>(random_.below(1'000'000))};
+    void happen() {
         switch (random_.below(14)) {
             case 0:
             case 1:
@@ -264,10 +326,6 @@ private:
                 rarely();
                 break;
         }
-        EXPECT_GE(dialler_->stats().credit_out, 0);
-        EXPECT_GE(acceptor_->stats().credit_out, 0);
-        EXPECT_GE(dialler_->stats().credit_in, 0);
-        EXPECT_GE(acceptor_->stats().credit_in, 0);
     }
     void rarely() {
         if (options_.cuts && chance(30)) return cut();
@@ -433,26 +491,6 @@ private:
     }
 
     // --- the end
-    /// Everybody finishes, takes everything, and all that was written arrives.
-    void finish() {
-        finishing_ = true;
-        for (int round = 0; round < 20'000; ++round) {
-            for (auto& [id, call] : calls_) {
-                finish_half(id, call, true);
-                finish_half(id, call, false);
-            }
-            for (int i = 0; i < 4; ++i) {
-                consume(true);
-                consume(false);
-            }
-            write(*dialler_, to_acceptor_);
-            write(*acceptor_, to_dialler_);
-            read(*acceptor_, to_acceptor_, 200'000);
-            read(*dialler_, to_dialler_, 200'000);
-            if (quiet()) return;
-        }
-        ADD_FAILURE() << "somebody waits for ever: " << describe(*dialler_) << describe(*acceptor_);
-    }
     static std::string describe(const MuxSession& session) {
         const auto stats = session.stats();
         return fmt::format(
@@ -487,27 +525,6 @@ private:
                acceptor_->stats().open_streams == 0 &&
                std::ranges::all_of(calls_, [&](auto& entry) { return idle(entry.second); });
     }
-    void check() {
-        for (auto& [id, call] : calls_) {
-            if (!call.cut_short && !broken_) {
-                EXPECT_EQ(call.response.received, call.response.sent.size()) << id;
-                EXPECT_TRUE(call.response.end_received) << id;
-                EXPECT_EQ(call.caller_ends, 1) << id;
-            }
-            EXPECT_LE(call.caller_ends, 1) << id;
-            EXPECT_LE(call.worker_ends, 1) << id;
-            if (broken_) EXPECT_TRUE(call.caller_done) << id;
-            if (!call.caller_released) release(id, true);
-            if (call.seen_by_worker && !call.worker_released) release(id, false);
-        }
-        for (const auto* session : {dialler_.get(), acceptor_.get()}) {
-            EXPECT_EQ(session->stats().streams, 0U);
-            EXPECT_EQ(session->stats().held, 0U);
-            EXPECT_EQ(session->stats().reserved, 0U);
-        }
-        EXPECT_EQ(caller_.closed, broken_ ? 1 : 0);
-        if (!broken_) check_credit();
-    }
     void check_credit() {
         for (int i = 0; i < 10; ++i) {
             write(*dialler_, to_acceptor_);
@@ -517,9 +534,10 @@ private:
         }
         EXPECT_EQ(dialler_->stats().credit_out, acceptor_->stats().credit_in);
         EXPECT_EQ(acceptor_->stats().credit_out, dialler_->stats().credit_in);
-        // More than half of the window is out, and never more than all of it.
-        EXPECT_GT(acceptor_->stats().credit_in, 128 << 10);
-        EXPECT_GT(dialler_->stats().credit_in, 128 << 10);
+        // Never more than all of the window is out, and more than half of it where it is not
+        // shared.
+        if (!options_.worker_budget) EXPECT_GT(acceptor_->stats().credit_in, 128 << 10);
+        if (!options_.caller_budget) EXPECT_GT(dialler_->stats().credit_in, 128 << 10);
         EXPECT_LE(acceptor_->stats().credit_in, most_window_);
         EXPECT_LE(dialler_->stats().credit_in, most_window_);
     }
@@ -538,6 +556,68 @@ private:
     Side worker_;
     std::unique_ptr<MuxSession> dialler_;
     std::unique_ptr<MuxSession> acceptor_;
+};
+
+/// Connections between two processes, whose bytes overtake each other as they like. Each process
+/// has one budget for all of them; some may break while the others go on.
+class NetworkSimulation {
+public:
+    NetworkSimulation(std::uint64_t seed, SimOptions options)
+        : steps_{options.steps}, random_{seed} {
+        options.caller_budget = caller_;
+        options.worker_budget = worker_;
+        const auto count = 2 + random_.below(3);
+        for (std::uint64_t i = 0; i < count; ++i)
+            connections_.push_back(std::make_unique<Simulation>(seed * 16 + i, options));
+    }
+
+    void run() {
+        for (int i = 0; i < steps_ * static_cast<int>(connections_.size()); ++i) {
+            auto& connection = *connections_[random_.below(connections_.size())];
+            if (connection.broken()) continue;
+            connection.step();
+            // What came over it goes with it, or nobody else would ever get the memory.
+            if (connection.broken()) connection.check();
+            check_budgets();
+        }
+        for (int round = 0; !finished(); ++round) {
+            ASSERT_LT(round, Simulation::rounds_to_finish)
+                << "somebody waits for ever: " << describe();
+            for (auto& connection : connections_) {
+                if (!connection->finished()) connection->finish_round();
+            }
+            check_budgets();
+        }
+        for (auto& connection : connections_) {
+            if (!connection->broken()) connection->check();
+        }
+        EXPECT_EQ(caller_->reserved(), 0U);
+        EXPECT_EQ(worker_->reserved(), 0U);
+        connections_.clear();
+        EXPECT_EQ(caller_->windows(), 0U);
+        EXPECT_EQ(worker_->windows(), 0U);
+    }
+
+private:
+    bool finished() const {
+        return std::ranges::all_of(connections_, [](auto& one) { return one->finished(); });
+    }
+    std::string describe() const {
+        std::string all;
+        for (const auto& one : connections_) all += one->finished() ? "" : one->describe();
+        return all;
+    }
+    void check_budgets() const {
+        EXPECT_LE(caller_->reserved(), caller_->half());
+        EXPECT_LE(worker_->reserved(), worker_->half());
+    }
+
+    int steps_;
+    Random random_;
+    // Less than two connections would take.
+    std::shared_ptr<BufferBudget> caller_ = std::make_shared<BufferBudget>(800'000);
+    std::shared_ptr<BufferBudget> worker_ = std::make_shared<BufferBudget>(800'000);
+    std::vector<std::unique_ptr<Simulation>> connections_;
 };
 
 }  // namespace stator::transport::test
