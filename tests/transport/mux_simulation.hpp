@@ -110,6 +110,8 @@ public:
         for (auto& [id, call] : calls_) {
             finish_half(id, call, true);
             finish_half(id, call, false);
+            // A call that was killed holds what had arrived of a message until its owner is gone.
+            if (call.cut_short && call.caller_done && !call.caller_released) release(id, true);
         }
         for (int i = 0; i < 4; ++i) {
             consume(true);
