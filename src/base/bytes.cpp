@@ -4,6 +4,8 @@
 #include <limits>
 #include <new>
 
+#include "stator/base/block_cache.hpp"
+
 namespace stator::inline base {
 
 namespace {
@@ -16,14 +18,14 @@ constexpr std::size_t compact_slack = 1024;
 
 Buffer* Buffer::allocate(std::size_t capacity) {
     if (capacity > std::numeric_limits<std::size_t>::max() / 2) throw std::bad_alloc{};
-    void* memory = ::operator new(sizeof(Buffer) + capacity);
+    void* memory = block_cache::take(sizeof(Buffer) + capacity);
     return ::new (memory) Buffer{capacity};
 }
 
 void Buffer::destroy(Buffer* buffer) noexcept {
     const auto size = sizeof(Buffer) + buffer->capacity_;
     buffer->~Buffer();
-    ::operator delete(static_cast<void*>(buffer), size);
+    block_cache::give(buffer, size);
 }
 
 Bytes Bytes::copy_of(std::span<const std::byte> memory) {

@@ -9,6 +9,7 @@
 #include <boost/asio/post.hpp>
 
 #include "runtime/reactor.hpp"
+#include "stator/base/block_cache.hpp"
 #include "stator/runtime/asio.hpp"
 #include "stator/runtime/detail/frame_pool.hpp"
 
@@ -24,6 +25,7 @@ constexpr std::size_t resumptions_per_turn = 4096;
 
 // How long a loop that has memory to give back waits for something better to do.
 constexpr auto trim_period = std::chrono::milliseconds{5};
+constexpr auto block_trim_period = std::chrono::milliseconds{100};
 
 // Frames of tasks that have waited for long are not in the cache: asked for a few resumptions
 // early.
@@ -90,6 +92,7 @@ void Loop::leave() noexcept {
 void Loop::run() {
     enter();
     detail::let_frames_pile_up(true);
+    block_cache::keep(true);
     for (;;) {
         turn();
         if (!ready_.empty()) {
@@ -106,6 +109,7 @@ void Loop::run() {
             poll_reactor();  // or a flood from other threads would keep it from its sockets
         }
     }
+    block_cache::keep(false);
     detail::let_frames_pile_up(false);
     leave();
 }
@@ -165,7 +169,11 @@ void Loop::wait_for_events() {
     // A manual clock's timers are fired by whoever moves the clock and then runs the loop.
     const bool timed = !timers_.empty() && clock_ == &Clock::steady();
     auto until = timed ? timers_.earliest() : TimePoint::max();
-    if (detail::trim_frames()) until = std::min(until, Clock::steady().now() + trim_period);
+    const auto trim_after = [&](Duration period) {
+        until = std::min(until, Clock::steady().now() + period);
+    };
+    if (detail::trim_frames()) trim_after(trim_period);
+    if (block_cache::trim()) trim_after(block_trim_period);
     if (until != TimePoint::max()) reactor_->wake_at(until);
     turn_started_.store(0, std::memory_order_relaxed);
     sleeps_.fetch_add(1, std::memory_order_relaxed);
