@@ -153,11 +153,11 @@ Result<Bytes> ValueReader::binary() {
     return bytes;
 }
 
-Result<void> ValueReader::enter(std::uint64_t items) {
+Result<void> ValueReader::enter(std::uint64_t items, bool map) {
     if (levels_.size() == limits_.max_depth) {
         return refuse("depth", fmt::format("nested deeper than {}", limits_.max_depth));
     }
-    levels_.push_back({.left = items, .first = true});
+    levels_.push_back({.left = items, .first = true, .map = map});
     return {};
 }
 
@@ -171,7 +171,7 @@ Result<std::size_t> ValueReader::begin_array() {
         if (!length) return std::unexpected{length.error()};
         items = *length;
     }
-    if (auto good = enter(items); !good) return std::unexpected{good.error()};
+    if (auto good = enter(items, false); !good) return std::unexpected{good.error()};
     return static_cast<std::size_t>(std::min(items, max_hint));
 }
 
@@ -179,11 +179,11 @@ Result<void> ValueReader::begin_map() {
     if (auto good = expect(ValueKind::map); !good) return good;
     if (json()) {
         ++at_;
-        return enter(0);
+        return enter(0, true);
     }
     const auto length = msgpack_length(ValueKind::map);
     if (!length) return std::unexpected{length.error()};
-    return enter(*length);
+    return enter(*length, true);
 }
 
 /// Steps to the next item or entry of the innermost level, or out of it: false.
@@ -216,22 +216,91 @@ Result<bool> ValueReader::next_entry(char close) {
 
 Result<bool> ValueReader::next_item() { return next_entry(']'); }
 
-Result<std::optional<std::string>> ValueReader::next_key() {
-    const auto more = next_entry('}');
-    if (!more) return std::unexpected{more.error()};
-    if (!*more) return std::nullopt;
+Result<void> ValueReader::expect_key() {
     const auto kind = peek();
     if (!kind) return std::unexpected{kind.error()};
     if (*kind != ValueKind::string)
         return refuse("key", fmt::format("{} as a map key", to_string(*kind)));
-    auto key = string();
+    return {};
+}
+
+Result<std::optional<std::string>> ValueReader::next_key() {
+    const auto more = next_entry('}');
+    if (!more) return std::unexpected{more.error()};
+    if (!*more) return std::nullopt;
+    if (auto good = expect_key(); !good) return std::unexpected{std::move(good).error()};
+    auto key = json() ? json_string() : msgpack_string();
     if (!key) return std::unexpected{std::move(key).error()};
     if (json()) {
-        skip_space();
-        if (left() == 0 || *at_ != ':') return refuse("syntax", "expected ':' after a key");
-        ++at_;
+        if (auto good = json_colon(); !good) return std::unexpected{std::move(good).error()};
     }
     return std::optional<std::string>{std::move(*key)};
+}
+
+Result<void> ValueReader::skip_scalar(ValueKind kind) {
+    switch (kind) {
+        case ValueKind::null:
+            return null();
+        case ValueKind::string:
+            if (json()) return json_skip_string();
+            [[fallthrough]];
+        case ValueKind::binary: {
+            const auto size = msgpack_length(kind);
+            if (!size) return std::unexpected{size.error()};
+            at_ += *size;
+            return {};
+        }
+        case ValueKind::boolean:
+            if (auto value = boolean(); !value) return std::unexpected{std::move(value).error()};
+            return {};
+        default:
+            if (auto value = any_number(); !value) return std::unexpected{std::move(value).error()};
+            return {};
+    }
+}
+
+/// Reads one value and whatever follows it in the levels above `depth`, until these are left.
+Result<void> ValueReader::skip_above(std::size_t depth) {
+    do {
+        const auto kind = peek();
+        if (!kind) return std::unexpected{kind.error()};
+        if (*kind == ValueKind::map) {
+            if (auto good = begin_map(); !good) return good;
+        } else if (*kind == ValueKind::array) {
+            if (auto good = begin_array(); !good) return std::unexpected{std::move(good).error()};
+        } else if (auto good = skip_scalar(*kind); !good) {
+            return good;
+        }
+        bool more = false;
+        while (!more && levels_.size() > depth) {
+            const bool map = levels_.back().map;
+            const auto entry = next_entry(map ? '}' : ']');
+            if (!entry) return std::unexpected{entry.error()};
+            more = *entry;
+            if (!more || !map) continue;
+            if (auto good = expect_key(); !good) return good;
+            if (auto good = skip_scalar(ValueKind::string); !good) return good;
+            if (json()) {
+                if (auto good = json_colon(); !good) return good;
+            }
+        }
+    } while (levels_.size() > depth);
+    return {};
+}
+
+Result<void> ValueReader::skip() {
+    const auto depth = levels_.size();
+    const auto most = std::exchange(limits_.max_depth, depth + max_document_depth);
+    auto good = skip_above(depth);
+    limits_.max_depth = most;
+    return good;
+}
+
+Result<Bytes> ValueReader::raw() {
+    if (const auto kind = peek(); !kind) return std::unexpected{kind.error()};
+    const auto from = position();
+    if (auto good = skip(); !good) return std::unexpected{std::move(good).error()};
+    return source_.slice(from, position() - from);
 }
 
 Result<void> ValueReader::finish() {

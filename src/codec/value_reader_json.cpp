@@ -150,6 +150,31 @@ Result<std::string> ValueReader::json_string() {
     }
 }
 
+/// Finds the end of a string without looking at what its letters and escapes mean.
+Result<void> ValueReader::json_skip_string() {
+    ++at_;
+    while (true) {
+        at_ = std::find_if(at_, end_, [](char letter) {
+            return letter == '"' || letter == '\\' || static_cast<unsigned char>(letter) < 0x20;
+        });
+        if (left() == 0 || (*at_ == '\\' && left() == 1))
+            return refuse("syntax", "the text ends inside a string");
+        if (*at_ == '"') {
+            ++at_;
+            return {};
+        }
+        if (*at_ != '\\') return refuse("syntax", "a control character in a string");
+        at_ += 2;
+    }
+}
+
+Result<void> ValueReader::json_colon() {
+    skip_space();
+    if (left() == 0 || *at_ != ':') return refuse("syntax", "expected ':' after a key");
+    ++at_;
+    return {};
+}
+
 Result<void> ValueReader::json_escape(std::string& out) {
     if (left() == 0) return refuse("syntax", "the text ends inside a string");
     constexpr std::string_view letters = "\"\\/bfnrt";

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "stator/codec/json.hpp"
+#include "stator/codec/value_reader.hpp"
 
 namespace {
 
@@ -42,12 +43,22 @@ void check_accepted(const Document& document) {
     require(unpacked.has_value() && *unpacked == document);
 }
 
+/// What is decoded can be skipped, and what is skipped is decoded to the same.
+void check_skip(std::string_view text, const Document* decoded) {
+    stator::ValueReader in{stator::Bytes::of_static(text), stator::PayloadCodec::json};
+    const auto raw = in.raw();
+    require(!raw || raw->size() <= text.size());
+    if (decoded != nullptr)
+        require(raw && in.finish() && stator::decode_json(raw->view()) == *decoded);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const std::string_view text{reinterpret_cast<const char*>(data), size};
     const auto ours = stator::decode_json(text);
     const auto theirs = Document::parse(text, nullptr, false);
+    check_skip(text, ours ? &*ours : nullptr);
     if (ours) {
         require(!theirs.is_discarded() && *ours == theirs);
         check_accepted(*ours);

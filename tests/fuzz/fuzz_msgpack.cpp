@@ -61,6 +61,14 @@ void check_typed(const stator::Bytes& bytes) {
         require(part->size() < bytes.size());
 }
 
+/// What is decoded can be skipped, and is all of the input.
+void check_skip(const stator::Bytes& bytes, bool decoded) {
+    stator::ValueReader in{bytes, stator::PayloadCodec::msgpack};
+    const auto raw = in.raw();
+    require(!raw || raw->size() <= bytes.size());
+    if (decoded) require(raw && *raw == bytes && in.finish());
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -74,5 +82,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         check_accepted(*ours);
     }
     check_typed(bytes);
+    check_skip(bytes, ours.has_value());
     return 0;
 }

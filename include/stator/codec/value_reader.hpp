@@ -67,6 +67,12 @@ public:
     /// The key whose value follows; nothing: the map ended and is left.
     Result<std::optional<std::string>> next_key();
 
+    /// Reads past the next value, whatever it is. Its structure is checked, its strings are not
+    /// (they may hold bad UTF-8 or escapes), and it may be as deep as a value of its own.
+    Result<void> skip();
+    /// The encoded bytes of the next value, read past as by `skip`: a slice of the source.
+    Result<Bytes> raw();
+
     /// Fails unless everything was read.
     Result<void> finish();
 
@@ -77,6 +83,7 @@ private:
     struct Level {
         std::uint64_t left;  // MessagePack: items or entries that are still to come
         bool first;          // JSON: no separator is due
+        bool map;
     };
 
     bool json() const noexcept { return codec_ == PayloadCodec::json; }
@@ -85,13 +92,18 @@ private:
     std::unexpected<Error> refuse(std::string_view key, std::string_view message) const;
     std::unexpected<Error> unexpected_kind(std::string_view expected, ValueKind found) const;
     Result<void> expect(ValueKind kind);
-    Result<void> enter(std::uint64_t items);
+    Result<void> enter(std::uint64_t items, bool map);
     Result<bool> next_entry(char close);
+    Result<void> expect_key();
+    Result<void> skip_above(std::size_t depth);
+    Result<void> skip_scalar(ValueKind kind);
 
     void skip_space() noexcept;
     Result<ValueKind> json_peek();
     Result<void> json_literal(std::string_view word);
     Result<std::string> json_string();
+    Result<void> json_skip_string();
+    Result<void> json_colon();
     Result<void> json_escape(std::string& out);
     Result<std::uint32_t> json_hex4();
     Result<Number> json_number();
