@@ -1,0 +1,192 @@
+#include "transport/dynamo_item.hpp"
+
+#include <array>
+#include <cstddef>
+#include <limits>
+#include <utility>
+
+#include "stator/codec/value_writer.hpp"
+#include "stator/transport/mux_error.hpp"
+#include "transport/dynamo_fields.hpp"
+
+namespace stator::transport::dynamo {
+namespace {
+
+using namespace std::string_view_literals;
+
+constexpr std::string_view bad_item = "dynamo.bad_item";
+constexpr std::size_t max_comments = 64;
+
+// As the original writes them: {"data":{"data":  ,"complete_final":b}
+constexpr auto msgpack_head =
+    "\x82\xa4"
+    "data\x81\xa4"
+    "data"sv;
+constexpr auto msgpack_more =
+    "\xae"
+    "complete_final\xc2"sv;
+constexpr auto msgpack_last =
+    "\xae"
+    "complete_final\xc3"sv;
+constexpr auto json_head = R"({"data":{"data":)"sv;
+constexpr auto json_more = R"(},"complete_final":false})"sv;
+constexpr auto json_last = R"(},"complete_final":true})"sv;
+
+bool is_json(PayloadCodec codec) noexcept { return codec == PayloadCodec::json; }
+
+Result<void> read_comment(ValueReader& in, std::vector<std::string>& to) {
+    const auto null = take_null(in);
+    if (!null) return std::unexpected{null.error()};
+    if (*null) return {};
+    if (auto good = in.begin_array(); !good) return std::unexpected{std::move(good).error()};
+    for (;;) {
+        const auto more = in.next_item();
+        if (!more) return std::unexpected{more.error()};
+        if (!*more) return {};
+        auto line = in.string();
+        if (!line) return std::unexpected{std::move(line).error()};
+        if (to.size() < max_comments) to.push_back(std::move(*line));
+    }
+}
+
+Result<void> read_text(ValueReader& in, std::optional<std::string>& to) {
+    const auto null = take_null(in);
+    if (!null) return std::unexpected{null.error()};
+    if (*null) return {};
+    return put_into(to, in.string());
+}
+
+Result<void> read_note(ValueReader& in, std::size_t field, ItemNotes& notes) {
+    switch (field) {
+        case 1:
+            return read_text(in, notes.id);
+        case 2:
+            return read_text(in, notes.event);
+        case 3:
+            return read_comment(in, notes.comment);
+        default:
+            break;
+    }
+    const auto null = take_null(in);
+    if (!null) return std::unexpected{null.error()};
+    if (*null) return {};
+    return put_into(notes.error, read_error(in));
+}
+
+/// The value of the outer `data`.
+Result<void> read_annotated(ValueReader& in, Item& item) {
+    constexpr std::array names{"data"sv, "id"sv, "event"sv, "comment"sv, "error"sv};
+    const auto null = take_null(in);
+    if (!null) return std::unexpected{null.error()};
+    if (*null) return {};
+    item.present = true;
+    return read_fields(in, names, [&](std::size_t field) {
+        if (field == 0) return put_into(item.data, in.raw());
+        if (!item.notes) item.notes = std::make_unique<ItemNotes>();
+        return read_note(in, field, *item.notes);
+    });
+}
+
+Result<Item> read_any(const Bytes& body, PayloadCodec codec) {
+    constexpr std::array names{"data"sv, "complete_final"sv};
+    // Reading on costs no memory, so the size of the body is bound enough.
+    constexpr auto any = std::numeric_limits<std::size_t>::max();
+    ValueReader in{body, codec, {.max_size = any, .max_values = any}};
+    Item item;
+    bool told = false;
+    auto good = read_fields(in, names, [&](std::size_t field) {
+        if (field == 0) return read_annotated(in, item);
+        told = true;
+        return put_into(item.last, in.boolean());
+    });
+    if (good) good = in.finish();
+    if (!good) return bad(bad_item, good.error());
+    if (!told) return fail(ErrorCode::protocol, std::string{bad_item}, "no complete_final");
+    return item;
+}
+
+Item plain(const Bytes& body, std::size_t head, std::size_t tail, bool last) {
+    Item item;
+    item.data = body.slice(head, body.size() - head - tail);
+    item.present = true;
+    item.last = last;
+    return item;
+}
+
+/// MessagePack says in front how many entries a map has, so nothing but the value can stand between
+/// the usual head and the usual tail, if the value is one; and that its decoder finds out.
+std::optional<Item> read_usual(const Bytes& body) {
+    static_assert(msgpack_more.size() == msgpack_last.size());
+    const auto text = body.view();
+    if (text.size() <= msgpack_head.size() + msgpack_more.size()) return std::nullopt;
+    if (!text.starts_with(msgpack_head)) return std::nullopt;
+    const bool last = text.ends_with(msgpack_last);
+    if (!last && !text.ends_with(msgpack_more)) return std::nullopt;
+    return plain(body, msgpack_head.size(), msgpack_more.size(), last);
+}
+
+std::string comment_text(const std::vector<std::string>& comment) {
+    std::string text;
+    for (const auto& line : comment) {
+        if (!text.empty()) text += ' ';
+        text += line;
+    }
+    return text;
+}
+
+void write_error_body(ValueWriter& out, const ErrorObject& object) {
+    out.begin_map(2);
+    out.key("data");
+    out.begin_map(2);
+    out.key("event");
+    out.string("error");
+    out.key("error");
+    write_error(out, object);
+    out.end_map();
+    out.key("complete_final");
+    out.boolean(false);
+    out.end_map();
+}
+
+}  // namespace
+
+std::string_view item_head(PayloadCodec codec) noexcept {
+    return is_json(codec) ? json_head : msgpack_head;
+}
+
+std::string_view item_tail(PayloadCodec codec, bool last) noexcept {
+    if (is_json(codec)) return last ? json_last : json_more;
+    return last ? msgpack_last : msgpack_more;
+}
+
+std::string_view final_item(PayloadCodec codec) noexcept {
+    if (is_json(codec)) return R"({"complete_final":true})";
+    return "\x81\xae"
+           "complete_final\xc3";
+}
+
+std::optional<Error> Item::error() const {
+    if (!notes || notes->event != "error") return std::nullopt;
+    if (notes->error) return to_error(*notes->error);
+    // Before there were objects, the text was all there was.
+    return Error{
+        ErrorCode::internal, "dynamo.error", mux::clean_text(comment_text(notes->comment))
+    };
+}
+
+Result<Item> read_item(const Bytes& body, PayloadCodec codec) {
+    if (codec == PayloadCodec::msgpack) {
+        if (auto item = read_usual(body)) return std::move(*item);
+    }
+    return read_any(body, codec);
+}
+
+Bytes write_error_item(PayloadCodec codec, const Error& error) {
+    ValueWriter out{codec, 512};
+    write_error_body(out, to_object(error));
+    auto bytes = out.finish();
+    // to_object leaves nothing that cannot be written.
+    return bytes ? std::move(*bytes) : Bytes::of_static(final_item(codec));
+}
+
+}  // namespace stator::transport::dynamo

@@ -1,0 +1,55 @@
+// The envelope of an item of Dynamo's response plane.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "stator/base/bytes.hpp"
+#include "stator/base/error.hpp"
+#include "stator/codec/payload_codec.hpp"
+#include "transport/dynamo_error.hpp"
+
+namespace stator::transport::dynamo {
+
+/// What stands before and behind an encoded value in `{"data":{"data":value},"complete_final":b}`.
+std::string_view item_head(PayloadCodec codec) noexcept;
+std::string_view item_tail(PayloadCodec codec, bool last) noexcept;
+/// `{"complete_final":true}`
+std::string_view final_item(PayloadCodec codec) noexcept;
+
+/// What an item may say besides its value.
+struct ItemNotes {
+    std::optional<std::string> id;
+    std::optional<std::string> event;
+    std::vector<std::string> comment;
+    std::optional<ErrorObject> error;
+};
+
+/// One body of a response stream.
+struct Item {
+    /// The value, still encoded: a slice of the body. Empty: there is none (a null is not empty).
+    Bytes data;
+    /// Whether there is anything in the envelope; if not, and it is not the last, the original
+    /// calls it an empty response.
+    bool present = false;
+    bool last = false;                 ///< `complete_final`
+    std::unique_ptr<ItemNotes> notes;  ///< null: only the value
+
+    /// The error that the item stands for: `event` says "error". Its object counts, else its
+    /// comment, as older workers write it.
+    std::optional<Error> error() const;
+};
+
+/// Reads one body. The keys may be in any order, unknown ones are skipped; the value itself is only
+/// delimited, and not even that in the form in which MessagePack items nearly always come: its
+/// decoder finds what is wrong with it. Errors: protocol "dynamo.bad_item". Allocates nothing for
+/// an item without notes.
+Result<Item> read_item(const Bytes& body, PayloadCodec codec);
+
+/// A body that carries `error` as an item: what a handler's failure becomes. Never fails.
+Bytes write_error_item(PayloadCodec codec, const Error& error);
+
+}  // namespace stator::transport::dynamo
