@@ -194,16 +194,21 @@ std::string writable(std::string_view text) {
 }
 
 /// Our own detail and context in the text that the original keeps for operators:
-/// "[detail] message", then a line for each step of the context, innermost first.
+/// "[detail] message", then a line for each step of the context, innermost first. The message is
+/// left out where it would not fit.
 std::string write_diagnostic(const Error& error, std::string_view message) {
     if (error.detail().empty() && error.context().empty()) return std::string{message};
-    auto text = fmt::format("[{}] {}", error.detail(), message);
+    std::string lines;
     for (const auto& line : error.context()) {
-        if (text.size() + line.size() + 1 > max_error_text) break;
-        text += '\n';
-        text += line;
+        lines += '\n';
+        lines += line;
     }
-    return text.size() <= max_error_text ? writable(text) : std::string{message};
+    auto text = fmt::format("[{}]", error.detail());
+    if (text.size() + 1 + message.size() + lines.size() <= max_error_text) {
+        text += ' ';
+        text += message;
+    }
+    return writable(text + lines);
 }
 
 bool is_detail(std::string_view text) noexcept {
@@ -215,15 +220,15 @@ bool is_detail(std::string_view text) noexcept {
 
 /// The reverse; an error unchanged if its diagnostic is not ours.
 Error with_diagnostic(Error error, const ErrorObject& object) {
-    std::string_view text = object.diagnostic;
-    const auto end = text.find("] ");
+    auto text = cut(object.diagnostic);
+    const auto end = text.find(']');
     if (!text.starts_with('[') || end == std::string_view::npos) return error;
     const auto detail = text.substr(1, end - 1);
-    text.remove_prefix(end + 2);
-    if (!is_detail(detail) || !text.starts_with(object.message)) return error;
-    text.remove_prefix(object.message.size());
-    if (!text.empty() && text.front() != '\n') return error;
-    error = error.with_detail(std::string{detail});
+    text.remove_prefix(end + 1);
+    if (text.starts_with(' ') && text.substr(1).starts_with(object.message))
+        text.remove_prefix(1 + object.message.size());
+    if (!is_detail(detail) || !(text.empty() || text.starts_with('\n'))) return error;
+    if (!detail.empty()) error = error.with_detail(std::string{detail});
     for (std::size_t lines = 0; !text.empty() && lines < mux::max_error_context; ++lines) {
         text.remove_prefix(1);
         const auto line = text.substr(0, std::min(text.find('\n'), text.size()));

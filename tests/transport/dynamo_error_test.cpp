@@ -144,6 +144,16 @@ TEST(DynamoError, EveryClassOfOursComesBack) {
     }
 }
 
+TEST(DynamoError, ALongMessageLeavesRoomForTheDetail) {
+    const Error sent =
+        Error{ErrorCode::internal, "a.b", std::string(max_error_text, 'm')}.with_context("step");
+    const auto read = to_error(to_object(sent));
+    EXPECT_EQ(read.message(), sent.message());
+    EXPECT_EQ(read.detail(), "a.b");
+    EXPECT_EQ(read.context(), sent.context());
+    EXPECT_EQ(to_object(sent).diagnostic, "[a.b]\nstep");
+}
+
 TEST(DynamoError, WhatIsWritten) {
     EXPECT_EQ(
         json_of(to_object(Error{ErrorCode::invalid_request, "no text"})),
