@@ -1,0 +1,10 @@
+stator_fuzzer(fuzz_dynamo_request
+    SOURCES fuzz_dynamo_request.cpp
+    LIBS stator::transport
+    CORPUS corpus/dynamo_request
+)
+stator_fuzzer(fuzz_dynamo_stream
+    SOURCES fuzz_dynamo_stream.cpp
+    LIBS stator::transport
+    CORPUS corpus/dynamo_stream
+)
