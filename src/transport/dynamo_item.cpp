@@ -1,5 +1,6 @@
 #include "transport/dynamo_item.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <limits>
@@ -105,24 +106,59 @@ Result<Item> read_any(const Bytes& body, PayloadCodec codec) {
     return item;
 }
 
-Item plain(const Bytes& body, std::size_t head, std::size_t tail, bool last) {
-    Item item;
-    item.data = body.slice(head, body.size() - head - tail);
-    item.present = true;
-    item.last = last;
-    return item;
+/// Where the string ends whose first letter is at `at`; the end of the text if it does not.
+std::size_t string_end(std::string_view text, std::size_t at) noexcept {
+    while (at < text.size() && text[at] != '"') at += text[at] == '\\' ? 2 : 1;
+    return std::min(at, text.size());
 }
 
-/// MessagePack says in front how many entries a map has, so nothing but the value can stand between
-/// the usual head and the usual tail, if the value is one; and that its decoder finds out.
-std::optional<Item> read_usual(const Bytes& body) {
-    static_assert(msgpack_more.size() == msgpack_last.size());
+/// Whether `text` may be one JSON value, and cannot be more or less than one: nothing separates
+/// values outside of its brackets and strings, and all of these are closed.
+bool is_one_json_value(std::string_view text) noexcept {
+    std::size_t depth = 0;
+    for (std::size_t at = 0; at < text.size(); ++at) {
+        switch (text[at]) {
+            case '"':
+                at = string_end(text, at + 1);
+                if (at == text.size()) return false;
+                break;
+            case '{':
+            case '[':
+                ++depth;
+                break;
+            case '}':
+            case ']':
+                if (depth-- == 0) return false;
+                break;
+            case ',':
+            case ':':
+                if (depth == 0) return false;
+                break;
+            default:
+                break;
+        }
+    }
+    return depth == 0;
+}
+
+/// The form in which items nearly always come. MessagePack says in front how many entries a map
+/// has, so that between the usual head and the usual tail there is one value or nonsense, which its
+/// decoder finds out; in JSON the same must be seen.
+std::optional<Item> read_usual(const Bytes& body, PayloadCodec codec) {
     const auto text = body.view();
-    if (text.size() <= msgpack_head.size() + msgpack_more.size()) return std::nullopt;
-    if (!text.starts_with(msgpack_head)) return std::nullopt;
-    const bool last = text.ends_with(msgpack_last);
-    if (!last && !text.ends_with(msgpack_more)) return std::nullopt;
-    return plain(body, msgpack_head.size(), msgpack_more.size(), last);
+    Item item;
+    item.last = text == final_item(codec);
+    if (item.last) return item;
+    const auto head = item_head(codec);
+    if (!text.starts_with(head)) return std::nullopt;
+    item.last = text.ends_with(item_tail(codec, true));
+    const auto tail = item_tail(codec, item.last);
+    if (text.size() <= head.size() + tail.size() || !text.ends_with(tail)) return std::nullopt;
+    const auto value = text.substr(head.size(), text.size() - head.size() - tail.size());
+    if (is_json(codec) && !is_one_json_value(value)) return std::nullopt;
+    item.data = body.slice(head.size(), value.size());
+    item.present = true;
+    return item;
 }
 
 std::string comment_text(const std::vector<std::string>& comment) {
@@ -175,9 +211,7 @@ std::optional<Error> Item::error() const {
 }
 
 Result<Item> read_item(const Bytes& body, PayloadCodec codec) {
-    if (codec == PayloadCodec::msgpack) {
-        if (auto item = read_usual(body)) return std::move(*item);
-    }
+    if (auto item = read_usual(body, codec)) return std::move(*item);
     return read_any(body, codec);
 }
 

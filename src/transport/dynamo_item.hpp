@@ -43,10 +43,9 @@ struct Item {
     std::optional<Error> error() const;
 };
 
-/// Reads one body. The keys may be in any order, unknown ones are skipped; the value itself is only
-/// delimited, and not even that in the form in which MessagePack items nearly always come: its
-/// decoder finds what is wrong with it. Errors: protocol "dynamo.bad_item". Allocates nothing for
-/// an item without notes.
+/// Reads one body. The keys may be in any order, unknown ones are skipped. The value itself is
+/// delimited and not checked: its decoder finds what is wrong with it. Errors: protocol
+/// "dynamo.bad_item". Allocates nothing for the usual forms.
 Result<Item> read_item(const Bytes& body, PayloadCodec codec);
 
 /// A body that carries `error` as an item: what a handler's failure becomes. Never fails.

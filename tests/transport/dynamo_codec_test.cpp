@@ -2,6 +2,8 @@
 // large bodies pass through.
 #include <string>
 
+#include <fmt/format.h>
+
 #include "stator/codec/json.hpp"
 #include "tests/transport/dynamo_support.hpp"
 #include "transport/dynamo_control.hpp"
@@ -243,6 +245,36 @@ TEST(DynamoItem, AnyOrderAndWhatIsNotKnown) {
     EXPECT_FALSE(read_item(Bytes{}, msgpack));
     EXPECT_FALSE(read_item(Bytes::of_static("\xc1\xff"), msgpack));
     EXPECT_FALSE(read_item(Bytes::of_static("x"), PayloadCodec::raw));
+}
+
+TEST(DynamoItem, WhatOnlyLooksLikeTheUsualForm) {
+    const auto read_json = [](std::string_view value) {
+        const auto text = fmt::format(R"({{"data":{{"data":{}}},"complete_final":false}})", value);
+        return read_item(Bytes::copy_of(text), json);
+    };
+    for (const auto* value :
+         {R"("},\"complete_final\":true}")", R"({"a":[1,"]"],"b":"\\"})", " [ 1 ] ", "-1.5"}) {
+        const auto item = read_json(value);
+        ASSERT_TRUE(item) << value;
+        EXPECT_EQ(*decode_json(item->data.view()), *decode_json(value));
+        EXPECT_FALSE(item->notes);
+    }
+    // More entries behind the value.
+    auto item = read_json(R"([1],"id":"x")");
+    ASSERT_TRUE(item && item->notes);
+    EXPECT_EQ(item->data.view(), "[1]");
+    EXPECT_EQ(item->notes->id, "x");
+    item = read_json(R"(1},"x":{"y":2)");
+    ASSERT_TRUE(item);
+    EXPECT_EQ(item->data.view(), "1");
+    // No value, or one that takes the tail into itself.
+    for (const auto* value : {"", ",", ":", "}", "1,", R"("a)", R"("a\\\)", "[1", R"({"a":)"})
+        EXPECT_FALSE(read_json(value)) << value;
+    // A string of MessagePack that swallows the tail, and then is one short.
+    const auto packed =
+        std::string{item_head(msgpack)} + "\xd9\x10" + std::string{item_tail(msgpack, false)};
+    const auto swallowed = read_item(Bytes::copy_of(packed), msgpack);
+    EXPECT_TRUE(!swallowed || !decode_msgpack(swallowed->data.span()));
 }
 
 TEST(DynamoItem, CutAnywhereIsBad) {
