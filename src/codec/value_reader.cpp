@@ -259,33 +259,40 @@ Result<void> ValueReader::skip_scalar(ValueKind kind) {
     }
 }
 
-/// Reads one value and whatever follows it in the levels above `depth`, until these are left.
-Result<void> ValueReader::skip_above(std::size_t depth) {
-    do {
-        const auto kind = peek();
-        if (!kind) return std::unexpected{kind.error()};
-        if (*kind == ValueKind::map) {
-            if (auto good = begin_map(); !good) return good;
-        } else if (*kind == ValueKind::array) {
-            if (auto good = begin_array(); !good) return std::unexpected{std::move(good).error()};
-        } else if (auto good = skip_scalar(*kind); !good) {
-            return good;
-        }
-        bool more = false;
-        while (!more && levels_.size() > depth) {
-            const bool map = levels_.back().map;
-            const auto entry = next_entry(map ? '}' : ']');
-            if (!entry) return std::unexpected{entry.error()};
-            more = *entry;
-            if (!more || !map) continue;
-            if (auto good = expect_key(); !good) return good;
-            if (auto good = skip_scalar(ValueKind::string); !good) return good;
-            if (json()) {
-                if (auto good = json_colon(); !good) return good;
-            }
-        }
-    } while (levels_.size() > depth);
+/// Reads past a scalar, or into an array or a map.
+Result<void> ValueReader::skip_into() {
+    const auto kind = peek();
+    if (!kind) return std::unexpected{kind.error()};
+    if (*kind == ValueKind::map) return begin_map();
+    if (*kind != ValueKind::array) return skip_scalar(*kind);
+    if (auto hint = begin_array(); !hint) return std::unexpected{std::move(hint).error()};
     return {};
+}
+
+/// Steps to the next value in the levels above `depth`; false when these are left.
+Result<bool> ValueReader::skip_to_value(std::size_t depth) {
+    while (levels_.size() > depth) {
+        const bool map = levels_.back().map;
+        const auto more = next_entry(map ? '}' : ']');
+        if (!more) return more;
+        if (!*more) continue;
+        if (!map) return true;
+        auto good = expect_key();
+        if (good) good = skip_scalar(ValueKind::string);
+        if (good && json()) good = json_colon();
+        if (!good) return std::unexpected{std::move(good).error()};
+        return true;
+    }
+    return false;
+}
+
+Result<void> ValueReader::skip_above(std::size_t depth) {
+    for (;;) {
+        if (auto good = skip_into(); !good) return good;
+        const auto more = skip_to_value(depth);
+        if (!more) return std::unexpected{more.error()};
+        if (!*more) return {};
+    }
 }
 
 Result<void> ValueReader::skip() {

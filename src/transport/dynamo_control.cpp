@@ -69,10 +69,11 @@ Result<void> read_metadata(ValueReader& in, ControlHeader& control) {
     for (;;) {
         auto key = in.next_key();
         if (!key) return std::unexpected{std::move(key).error()};
-        if (!*key) return {};
+        auto& name = *key;
+        if (!name) return {};
         auto value = in.string();
         if (!value) return std::unexpected{std::move(value).error()};
-        control.metadata.emplace_back(std::move(**key), std::move(*value));
+        control.metadata.emplace_back(std::move(*name), std::move(*value));
     }
 }
 

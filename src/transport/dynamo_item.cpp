@@ -203,7 +203,7 @@ std::string_view final_item(PayloadCodec codec) noexcept {
 
 std::optional<Error> Item::error() const {
     if (!notes || notes->event != "error") return std::nullopt;
-    if (notes->error) return to_error(*notes->error);
+    if (const auto& object = notes->error) return to_error(*object);
     // Before there were objects, the text was all there was.
     return Error{
         ErrorCode::internal, "dynamo.error", mux::clean_text(comment_text(notes->comment))

@@ -22,6 +22,18 @@ void require(bool holds) {
     if (!holds) std::abort();
 }
 
+/// What is in `value`, which must not be empty.
+template <class T>
+T& got(std::optional<T>& value) {
+    if (!value) std::abort();
+    return *value;
+}
+template <class T>
+const T& got(const std::optional<T>& value) {
+    if (!value) std::abort();
+    return *value;
+}
+
 void require_named(const Error& error, std::string_view detail) {
     require(error.detail() == detail && !error.message().empty());
 }
@@ -45,7 +57,8 @@ void try_control(const Bytes& header) {
     const auto control = dynamo::read_control(header);
     if (!control) return require_named(control.error(), "dynamo.bad_control");
     if (!control->connection.is_tcp()) return;
-    if (control->request_stream && !control->request_stream->is_tcp()) return;
+    const auto& input = control->request_stream;
+    if (input && !input->is_tcp()) return;
     const auto text = dynamo::write_control(*control);
     require(text.has_value());
     // A request stream that goes with no many_in is written all the same, and need not fit.
@@ -95,7 +108,7 @@ std::vector<dynamo::RequestFrame> read_all(std::span<const std::byte> bytes, std
                 return frames;
             }
             if (!*frame) break;
-            frames.push_back(std::move(**frame));
+            frames.push_back(std::move(got(*frame)));
         }
     }
     return frames;
@@ -111,7 +124,7 @@ void try_acks(std::span<const std::byte> bytes) {
             const auto text = reader.next();
             if (!text) return require_named(text.error(), "dynamo.bad_ack");
             if (!*text) break;
-            if (!(*text)->empty()) require(!dynamo::refusal_error(**text).detail().empty());
+            if (!got(*text).empty()) require(!dynamo::refusal_error(got(*text)).detail().empty());
         }
     }
 }

@@ -3,6 +3,7 @@
 // are cut, and what is read is written again.
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -28,6 +29,18 @@ void require(bool holds) {
     if (!holds) std::abort();
 }
 
+/// What is in `value`, which must not be empty.
+template <class T>
+T& got(std::optional<T>& value) {
+    if (!value) std::abort();
+    return *value;
+}
+template <class T>
+const T& got(const std::optional<T>& value) {
+    if (!value) std::abort();
+    return *value;
+}
+
 void require_named(const Error& error, std::string_view detail) {
     require(error.detail() == detail && !error.message().empty());
 }
@@ -43,7 +56,7 @@ Bytes body_of(dynamo::Output& out) {
     }
     const auto message = reader.next();
     require(message && *message && reader.pending() == 0);
-    return (*message)->body;
+    return got(*message).body;
 }
 
 void try_error(const dynamo::ErrorObject& object, PayloadCodec codec) {
@@ -68,9 +81,11 @@ void try_item(const Bytes& body, PayloadCodec codec) {
     if (!item) return require_named(item.error(), "dynamo.bad_item");
     require(item->data.size() < body.size());
     if (const auto error = item->error()) {
-        if (item->notes->error) try_error(*item->notes->error, codec);
+        if (item->notes->error) try_error(got(item->notes->error), codec);
         const auto again = dynamo::read_item(dynamo::write_error_item(codec, *error), codec);
-        require(again && again->error() && again->error()->code() == error->code());
+        require(again.has_value());
+        const auto read = again->error();
+        require(got(read).code() == error->code());
     }
     if (item->data.empty()) return;
     dynamo::Output out;
@@ -105,7 +120,7 @@ void try_header(const Bytes& header) {
     }
     if (const auto prologue = dynamo::read_prologue(header)) {
         if (const auto error = prologue->error()) dynamo::put_failed_prologue(out, *error);
-        if (prologue->typed) try_error(*prologue->typed, PayloadCodec::json);
+        if (prologue->typed) try_error(got(prologue->typed), PayloadCodec::json);
     } else {
         require_named(prologue.error(), "dynamo.bad_prologue");
     }
@@ -127,7 +142,7 @@ std::vector<dynamo::Message> read_all(std::span<const std::byte> bytes, std::siz
                 return messages;
             }
             if (!*message) break;
-            messages.push_back(std::move(**message));
+            messages.push_back(std::move(got(*message)));
         }
     }
     return messages;

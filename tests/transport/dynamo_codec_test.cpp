@@ -356,7 +356,7 @@ TEST(DynamoWriter, LargeBodiesAreNotCopied) {
         reader.feed(bytes_of(drain(request)));
         const auto frame = reader.next();
         ASSERT_TRUE(frame && *frame);
-        EXPECT_EQ(split_message((*frame)->payload)->body, value);
+        EXPECT_EQ(split_message(got(*frame).payload)->body, value);
     }
 }
 

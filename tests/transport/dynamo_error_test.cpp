@@ -75,11 +75,11 @@ TEST(DynamoError, WhatRealWorkersRaise) {
         SCOPED_TRACE(frame.name);
         ASSERT_TRUE(expected.contains(frame.name));
         const auto& body = frame.decoded["body"];
-        const auto codec = payload_codec_from_name(body["codec"].get<std::string>()).value();
+        const auto codec = got(payload_codec_from_name(body["codec"].get<std::string>()));
         const auto item =
             read_item(Bytes::copy_of(std::string_view{frame.bytes}.substr(24)), codec);
         ASSERT_TRUE(item && item->error());
-        const auto error = *item->error();
+        const auto error = got(item->error());
         const auto& theirs = body["value"]["data"]["error"];
         const auto& [code, retryable] = expected.at(frame.name);
         EXPECT_EQ(error.code(), code);
@@ -100,10 +100,10 @@ TEST(DynamoError, FailedPrologues) {
         ASSERT_TRUE(prologue);
         const auto error = prologue->error();
         ASSERT_TRUE(error);
-        EXPECT_EQ(error->code(), ErrorCode::unavailable);
-        ASSERT_NE(error->cause(), nullptr);
-        EXPECT_EQ(error->cause()->code(), ErrorCode::internal);
-        EXPECT_EQ(error->cause()->detail(), "runtime.unclassified");
+        EXPECT_EQ(got(error).code(), ErrorCode::unavailable);
+        ASSERT_NE(got(error).cause(), nullptr);
+        EXPECT_EQ(got(error).cause()->code(), ErrorCode::internal);
+        EXPECT_EQ(got(error).cause()->detail(), "runtime.unclassified");
         ++found;
     }
     EXPECT_EQ(found, 4U);
@@ -112,13 +112,13 @@ TEST(DynamoError, FailedPrologues) {
     };
     EXPECT_FALSE(read(R"({"error":null})"));
     EXPECT_FALSE(read("{}"));
-    EXPECT_EQ(read(R"({"error":"no way"})")->detail(), "dynamo.prologue");
-    EXPECT_NE(read(R"({"error":"no way"})")->message().find("no way"), std::string::npos);
+    EXPECT_EQ(got(read(R"({"error":"no way"})")).detail(), "dynamo.prologue");
+    EXPECT_NE(got(read(R"({"error":"no way"})")).message().find("no way"), std::string::npos);
     const auto blamed = read(
         R"({"error":"boom","typed_error":{"class":"InvalidRequest","reason":"request.invalid","message":"m"}})"
     );
-    EXPECT_EQ(blamed->code(), ErrorCode::invalid_request);
-    EXPECT_EQ(blamed->message(), "m");
+    EXPECT_EQ(got(blamed).code(), ErrorCode::invalid_request);
+    EXPECT_EQ(got(blamed).message(), "m");
 }
 
 TEST(DynamoError, EveryClassOfOursComesBack) {
@@ -130,7 +130,7 @@ TEST(DynamoError, EveryClassOfOursComesBack) {
                                    .with_cause(Error{ErrorCode::not_found, "a.b", "the cause"});
             const auto item = read_item(write_error_item(codec, sent), codec);
             ASSERT_TRUE(item && item->error()) << to_string(code);
-            const auto read = *item->error();
+            const auto read = got(item->error());
             EXPECT_EQ(read.code(), code);
             EXPECT_EQ(read.detail(), "layer.key");
             EXPECT_EQ(read.message(), "it went wrong: \"é\"?2nd line");
@@ -329,10 +329,11 @@ TEST(DynamoError, DetailsAndCauses) {
         R"("caused_by":{"error_type":"Unknown","message":""}})";
     const auto object = object_of(json);
     ASSERT_TRUE(object.details);
-    EXPECT_EQ(object.details->limit, ~std::uint64_t{0});
+    EXPECT_EQ(got(object.details).limit, ~std::uint64_t{0});
     EXPECT_EQ(json_of(object), json);
     EXPECT_EQ(
-        object_of(R"({"public_details":{"type":"message","message":"x"}})").details->message, "x"
+        got(object_of(R"({"public_details":{"type":"message","message":"x"}})").details).message,
+        "x"
     );
     std::string chain = R"({"message":"end"})";
     for (int i = 0; i < 60; ++i) chain = R"({"message":"m","caused_by":)" + chain + "}";
@@ -363,7 +364,7 @@ TEST(DynamoError, ForeignTextIsMadeFit) {
     const Error hostile{ErrorCode::internal, "a\xff", std::string(5000, 'y') + "\xff\xfe"};
     const auto item = read_item(write_error_item(PayloadCodec::json, hostile), PayloadCodec::json);
     ASSERT_TRUE(item && item->error());
-    EXPECT_EQ(item->error()->message().size(), max_error_text);
+    EXPECT_EQ(got(item->error()).message().size(), max_error_text);
     const Error binary{ErrorCode::internal, "bad \xff text"};
     EXPECT_EQ(to_object(binary).message, "bad ? text");
 }

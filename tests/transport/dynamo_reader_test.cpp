@@ -54,11 +54,11 @@ TEST(DynamoRequestReader, CutAnywhere) {
         reader.feed(bytes_of(both).subspan(cut));
         if (!*first) first = reader.next();
         ASSERT_TRUE(first && *first) << cut;
-        expect_request(**first, frame);
+        expect_request(got(*first), frame);
         const auto second = reader.next();
         ASSERT_TRUE(second && *second) << cut;
-        EXPECT_EQ((*second)->path, "p");
-        EXPECT_TRUE((*second)->payload.empty());
+        EXPECT_EQ(got(*second).path, "p");
+        EXPECT_TRUE(got(*second).payload.empty());
         EXPECT_EQ(reader.pending(), 0U);
         EXPECT_FALSE(reader.next().value());
     }
@@ -87,7 +87,7 @@ TEST(DynamoRequestReader, PathsOfOneToOneKiB) {
         reader.feed(bytes_of(frame));
         const auto read = reader.next();
         ASSERT_TRUE(read && *read) << size;
-        expect_request(**read, frame);
+        expect_request(got(*read), frame);
     }
     for (const auto size : {std::size_t{0}, max_path_size + 1, std::size_t{0xffff}}) {
         RequestReader reader;
@@ -112,7 +112,7 @@ TEST(DynamoRequestReader, HeadersOfAnyLengthThatFits) {
                 const auto read = reader.next();
                 ASSERT_TRUE(read);
                 if (!*read) break;
-                if (++found == 1) EXPECT_EQ((*read)->headers.size(), size);
+                if (++found == 1) EXPECT_EQ(got(*read).headers.size(), size);
             }
         }
         EXPECT_EQ(found, 2U) << size;
@@ -156,7 +156,7 @@ TEST(DynamoRequestReader, LargeFramesArriveWhole) {
             auto read = reader.next();
             ASSERT_TRUE(read);
             if (!*read) break;
-            frames.push_back(std::move(**read));
+            frames.push_back(std::move(got(*read)));
         }
     }
     ASSERT_EQ(frames.size(), 3U);
@@ -174,7 +174,7 @@ TEST(DynamoRequestReader, FramesOutliveTheReader) {
             reader.feed(bytes_of(bytes));
             auto read = reader.next();
             ASSERT_TRUE(read && *read);
-            frames.push_back(std::move(**read));
+            frames.push_back(std::move(got(*read)));
         }
     }
     for (const auto& frame : frames) expect_request(frame, bytes);
@@ -193,10 +193,10 @@ TEST(DynamoMessageReader, CutAnywhere) {
             reader.feed(bytes_of(both).subspan(cut));
             if (!*first) first = reader.next();
             ASSERT_TRUE(first && *first);
-            expect_message(**first, frame);
+            expect_message(got(*first), frame);
             const auto second = reader.next();
             ASSERT_TRUE(second && *second);
-            EXPECT_TRUE((*second)->header.empty() && (*second)->body.empty());
+            EXPECT_TRUE(got(*second).header.empty() && got(*second).body.empty());
             EXPECT_FALSE(reader.next().value());
         }
     }
@@ -247,7 +247,7 @@ TEST(DynamoMessageReader, FortyMegabytes) {
             const auto read = reader.next();
             ASSERT_TRUE(read);
             if (!*read) break;
-            EXPECT_EQ((*read)->body.size(), found == 0 ? 40'000'000U : 3U);
+            EXPECT_EQ(got(*read).body.size(), found == 0 ? 40'000'000U : 3U);
             ++found;
         }
     }
@@ -261,7 +261,7 @@ TEST(DynamoMessageReader, ChecksumsAreNotLookedAt) {
     reader.feed(bytes_of(frame));
     const auto read = reader.next();
     ASSERT_TRUE(read && *read);
-    expect_message(**read, frame);
+    expect_message(got(*read), frame);
 }
 
 TEST(DynamoSplitMessage, LengthsMustAddUp) {
@@ -289,7 +289,7 @@ TEST(DynamoAckReader, CutAnywhere) {
                 auto text = reader.next();
                 ASSERT_TRUE(text);
                 if (!*text) break;
-                texts.push_back(std::move(**text));
+                texts.push_back(std::move(got(*text)));
             }
         }
         EXPECT_EQ(
@@ -302,7 +302,7 @@ TEST(DynamoAckReader, LongTextsAreRefused) {
     for (const auto size : {max_ack_size - 1, max_ack_size}) {
         AckReader reader;
         reader.feed(bytes_of(be(size, 4) + std::string(size, 't')));
-        EXPECT_EQ(reader.next().value()->size(), size);
+        EXPECT_EQ(got(reader.next().value()).size(), size);
     }
     AckReader reader;
     reader.feed(bytes_of(be(max_ack_size + 1, 4)));

@@ -33,7 +33,7 @@ nlohmann::json sorted(const Json& document) { return nlohmann::json::parse(docum
 std::string word(const Json& object, const char* key) { return object.value(key, std::string{}); }
 
 PayloadCodec codec_of(const Json& body) {
-    return payload_codec_from_name(body.value("codec", std::string{"msgpack"})).value();
+    return got(payload_codec_from_name(body.value("codec", std::string{"msgpack"})));
 }
 
 class Replay {
@@ -58,7 +58,7 @@ private:
         const auto read = reader.next();
         ASSERT_TRUE(read && *read);
         EXPECT_EQ(reader.pending(), 0U);
-        const auto& frame = **read;
+        const auto& frame = got(*read);
         EXPECT_EQ(frame.path, word(captured.decoded, "path"));
         headers(frame, captured);
         const auto message = split_message(frame.payload);
@@ -121,11 +121,11 @@ private:
         reader.feed(bytes_of(captured.bytes));
         const auto text = reader.next();
         ASSERT_TRUE(text && *text);
-        EXPECT_EQ(**text, word(captured.decoded, "text"));
+        EXPECT_EQ(got(*text), word(captured.decoded, "text"));
         Output out;
-        put_ack(out, **text);
+        put_ack(out, got(*text));
         EXPECT_EQ(drain(out), captured.bytes);
-        ++seen[(*text)->empty() ? "accepted" : "refused"];
+        ++seen[got(*text).empty() ? "accepted" : "refused"];
     }
 
     void message(const Captured& captured) {
@@ -134,7 +134,7 @@ private:
         const auto read = reader.next();
         ASSERT_TRUE(read && *read);
         EXPECT_EQ(reader.pending(), 0U);
-        const auto& [header, body] = **read;
+        const auto& [header, body] = got(*read);
         EXPECT_EQ(header.size(), captured.decoded["header_len"]);
         EXPECT_EQ(body.size(), captured.decoded["body_len"]);
         Output out;
@@ -183,11 +183,11 @@ private:
             ++seen["prologue"];
             return;
         }
-        EXPECT_EQ(*prologue->failure, word(theirs, "error"));
+        EXPECT_EQ(got(prologue->failure), word(theirs, "error"));
         ++seen["failed prologue"];
         if (!prologue->typed) return;
         EXPECT_EQ(
-            decode(written(*prologue->typed, PayloadCodec::json), PayloadCodec::json),
+            decode(written(got(prologue->typed), PayloadCodec::json), PayloadCodec::json),
             theirs["typed_error"]
         );
     }
@@ -236,7 +236,7 @@ private:
         ++seen[item.error() ? "error item" : "annotated item"];
         ASSERT_EQ(item.notes->error.has_value(), theirs.contains("error"));
         if (!theirs.contains("error") || theirs["error"].empty()) return;
-        EXPECT_EQ(decode(written(*item.notes->error, codec), codec), theirs["error"]);
+        EXPECT_EQ(decode(written(got(item.notes->error), codec), codec), theirs["error"]);
         ++seen["error object"];
     }
 };
@@ -290,7 +290,7 @@ TEST(DynamoReplay, EveryKindOfValueKeepsItsBytes) {
         reader.feed(bytes_of(frame));
         const auto message = reader.next();
         ASSERT_TRUE(message && *message);
-        const auto item = read_item((*message)->body, codec);
+        const auto item = read_item(got(*message).body, codec);
         ASSERT_TRUE(item);
         EXPECT_EQ(decode(item->data, codec), value["response_decoded"]["value"]["data"]["data"]);
         Output out;

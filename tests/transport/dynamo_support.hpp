@@ -10,9 +10,12 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -35,6 +38,22 @@ inline std::string from_hex(std::string_view hex) {
     for (std::size_t i = 0; i + 1 < hex.size(); i += 2)
         out.push_back(static_cast<char>(std::stoi(std::string{hex.substr(i, 2)}, nullptr, 16)));
     return out;
+}
+
+/// What is in `value`; a test that finds nothing there ends.
+template <class T>
+const T& got(const std::optional<T>& value) {
+    if (!value) throw std::runtime_error{"nothing where a value is expected"};
+    return *value;
+}
+template <class T>
+T& got(std::optional<T>& value) {
+    if (!value) throw std::runtime_error{"nothing where a value is expected"};
+    return *value;
+}
+template <class T>
+T got(std::optional<T>&& value) {
+    return std::move(got(value));
 }
 
 /// All that is queued, which is taken off the queue.

@@ -97,6 +97,8 @@ private:
     Result<void> expect_key();
     Result<void> skip_above(std::size_t depth);
     Result<void> skip_scalar(ValueKind kind);
+    Result<void> skip_into();
+    Result<bool> skip_to_value(std::size_t depth);
 
     void skip_space() noexcept;
     Result<ValueKind> json_peek();
