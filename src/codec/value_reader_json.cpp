@@ -3,6 +3,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <optional>
 #include <system_error>
 #include <utility>
@@ -70,6 +71,40 @@ bool is_tiny(std::string_view token) noexcept {
     return magnitude + (below ? -exponent : exponent) <= 0;
 }
 
+constexpr bool ends_plain_text(char letter) noexcept {
+    return letter == '"' || letter == '\\' || static_cast<unsigned char>(letter) < 0x20;
+}
+
+struct PlainText {
+    const char* end;  ///< the first letter that is no plain text, or the end of the input
+    bool ascii;
+};
+
+/// The plain part of a string at `at`, eight letters at a time.
+PlainText scan_plain(const char* at, const char* end) noexcept {
+    constexpr std::uint64_t ones = 0x0101010101010101;
+    constexpr std::uint64_t highs = ones << 7U;
+    // Whether a byte of `word` is below `limit`, which is at most 0x80: it borrows from its top
+    // bit.
+    const auto any_below = [](std::uint64_t word, std::uint64_t limit) {
+        return ((word - ones * limit) & ~word & highs) != 0;
+    };
+    std::uint64_t high = 0;
+    while (end - at >= 8) {
+        std::uint64_t word = 0;
+        std::memcpy(&word, at, sizeof word);
+        const bool stop = any_below(word, 0x20) || any_below(word ^ (ones * '"'), 1) ||
+                          any_below(word ^ (ones * '\\'), 1);
+        if (stop) break;
+        high |= word & highs;
+        at += 8;
+    }
+    bool ascii = high == 0;
+    for (; at != end && !ends_plain_text(*at); ++at)
+        ascii = ascii && static_cast<unsigned char>(*at) < 0x80;
+    return {.end = at, .ascii = ascii};
+}
+
 void append_utf8(std::string& out, std::uint32_t code) {
     const auto push = [&out](std::uint32_t byte) { out.push_back(static_cast<char>(byte)); };
     if (code < 0x80) return push(code);
@@ -132,13 +167,11 @@ Result<std::string> ValueReader::json_string() {
     ++at_;
     std::string out;
     while (true) {
-        const auto* stop = std::find_if(at_, end_, [](char letter) {
-            return letter == '"' || letter == '\\' || static_cast<unsigned char>(letter) < 0x20;
-        });
-        const std::string_view plain{at_, static_cast<std::size_t>(stop - at_)};
-        if (!is_utf8(plain)) return refuse("utf8", "the string is not UTF-8");
+        const auto scanned = scan_plain(at_, end_);
+        const std::string_view plain{at_, static_cast<std::size_t>(scanned.end - at_)};
+        if (!scanned.ascii && !is_utf8(plain)) return refuse("utf8", "the string is not UTF-8");
         out.append(plain);
-        at_ = stop;
+        at_ = scanned.end;
         if (left() == 0) return refuse("syntax", "the text ends inside a string");
         if (*at_ == '"') {
             ++at_;
@@ -154,9 +187,7 @@ Result<std::string> ValueReader::json_string() {
 Result<void> ValueReader::json_skip_string() {
     ++at_;
     while (true) {
-        at_ = std::find_if(at_, end_, [](char letter) {
-            return letter == '"' || letter == '\\' || static_cast<unsigned char>(letter) < 0x20;
-        });
+        at_ = scan_plain(at_, end_).end;
         if (left() == 0 || (*at_ == '\\' && left() == 1))
             return refuse("syntax", "the text ends inside a string");
         if (*at_ == '"') {

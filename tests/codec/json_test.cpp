@@ -12,6 +12,30 @@
 namespace stator {
 namespace {
 
+// Strings are read eight letters at a time.
+TEST(DecodeJson, StringsOfEveryLengthWithEveryLetterEverywhere) {
+    for (std::size_t size = 0; size < 30; ++size) {
+        const std::string plain(size, 'a');
+        EXPECT_EQ(decode_json('"' + plain + '"')->get<std::string>(), plain);
+        EXPECT_FALSE(decode_json('"' + plain));
+        for (std::size_t at = 0; at <= size; ++at) {
+            const auto with = [&](std::string_view part) {
+                return '"' + plain.substr(0, at) + std::string{part} + plain.substr(at) + '"';
+            };
+            const auto read = decode_json(with("\\n\xc3\xa9\\\""));
+            ASSERT_TRUE(read);
+            EXPECT_EQ(
+                read->get<std::string>(), plain.substr(0, at) + "\n\xc3\xa9\"" + plain.substr(at)
+            );
+            EXPECT_TRUE(decode_json(with("\x7f !#[]")));
+            EXPECT_FALSE(decode_json(with("\x1f")));
+            EXPECT_FALSE(decode_json(with("\x80")));
+            EXPECT_FALSE(decode_json(with("\xff")));
+            EXPECT_FALSE(decode_json(with("\"")));
+        }
+    }
+}
+
 TEST(DecodeJson, what_is_valid_comes_back_the_same) {
     // Compact texts in the spelling of our own encoder.
     for (const auto* text : {
