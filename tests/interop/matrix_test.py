@@ -1,0 +1,98 @@
+"""Every pairing of a worker and a client, real and ours, sees what the real pair sees.
+
+    matrix_test.py [-v]              the pairings of STATOR_INTEROP_SET (pairwise or full)
+    matrix_test.py --record          runs the real pair and writes expected/*.json
+"""
+
+import json
+import os
+import sys
+import unittest
+
+from cases import CASES, OURS_EXPECTED, OURS_ONLY
+from interop import HERE, Pair
+
+CODECS = ("json", "msgpack")
+# (worker, client). `mux` is our client on our own plane: it must tell no difference.
+PAIRINGS = (("real", "real"), ("stator", "real"), ("real", "stator"), ("stator", "stator"), ("stator", "mux"))
+# What waits for the Dynamo plane: every case but those named. A test that passes all the same fails: take it out here.
+PENDING = {
+    ("stator", "real"): {"unknown_endpoint", "unknown_path"},
+    ("real", "stator"): set(),
+    ("stator", "stator"): set(),
+}
+ON_THE_DYNAMO_PLANE_ONLY = ("unknown_path", "in_bytes", "in_pieces", "merged", "stop_in_bytes")
+
+
+def expected_file(codec):
+    return HERE / "expected" / f"{codec}.json"
+
+
+def in_pairwise_set(case_number, pairing, codec):
+    """Each case with each pairing once, the codecs by turns: so each two of case, worker, client and codec meet."""
+    return (case_number + PAIRINGS.index(pairing)) % 2 == CODECS.index(codec)
+
+
+def selected(case_number, pairing, codec):
+    return os.environ.get("STATOR_INTEROP_SET") == "full" or in_pairwise_set(case_number, pairing, codec)
+
+
+def is_pending(name, pairing):
+    return pairing in PENDING and name not in PENDING[pairing]
+
+
+def cases_of(pairing):
+    cases = dict(CASES) if pairing[1] == "real" else CASES | OURS_ONLY
+    if pairing[1] == "mux":
+        cases = {name: case for name, case in cases.items() if name not in ON_THE_DYNAMO_PLANE_ONLY}
+    return cases
+
+
+class Pairing(unittest.TestCase):
+    maxDiff = None
+    pairing = codec = pair = None
+
+    @classmethod
+    def setUpClass(cls):
+        cls.expected = json.loads(expected_file(cls.codec).read_text())["cases"] | OURS_EXPECTED
+        cls.pair = Pair(*cls.pairing, cls.codec)
+        cls.addClassCleanup(cls.pair.__exit__)
+
+    def check(self, name, case):
+        self.assertEqual(case(self.pair), self.expected[name])
+
+
+def test_of(name, case, pending):
+    def test(self):
+        self.check(name, case)
+
+    return unittest.expectedFailure(test) if pending else test
+
+
+def load_tests(loader, _tests, _pattern):
+    suite = unittest.TestSuite()
+    for pairing in PAIRINGS:
+        for codec in CODECS:
+            tests = {
+                f"test_{name}": test_of(name, case, is_pending(name, pairing))
+                for number, (name, case) in enumerate(cases_of(pairing).items())
+                if selected(number, pairing, codec)
+            }
+            names = "_".join((*pairing, codec))
+            suite.addTests(loader.loadTestsFromTestCase(type(names, (Pairing,), tests | {"pairing": pairing, "codec": codec})))
+    return suite
+
+
+def record():
+    for codec in CODECS:
+        with Pair("real", "real", codec) as pair:
+            seen = {name: case(pair) for name, case in CASES.items()}
+        document = {"dynamo_version": "1.6.1", "codec": codec, "cases": seen}
+        expected_file(codec).write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--record"]:
+        record()
+    else:
+        unittest.main()
