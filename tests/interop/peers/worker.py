@@ -6,14 +6,13 @@ answered by an item). Where it listens and registers is in the environment (DYN_
 
 import argparse
 import asyncio
-import contextlib
 import os
 import signal
 
 from dynamo.runtime import DistributedRuntime
 
 from canonical import digest
-from report import say
+from report import say, watched
 
 # The field "fail": what a handler written in Python raises for it.
 ERRORS = {
@@ -34,30 +33,6 @@ def item_of(request, number):
     if request.get("size"):
         item["pad"] = "." * request["size"]
     return item
-
-
-@contextlib.asynccontextmanager
-async def watched(context):
-    """Reports the moment in which the caller asks for the end, whatever the handler does meanwhile."""
-    reported = False
-
-    def report():
-        nonlocal reported
-        if not reported:
-            say("stopped", id=context.id(), how="kill" if context.is_killed() else "stop")
-        reported = True
-
-    async def wait():
-        await context.async_killed_or_stopped()
-        report()
-
-    watch = asyncio.ensure_future(wait())
-    try:
-        yield
-    finally:
-        watch.cancel()
-        if context.is_stopped():  # the handler may have seen it first
-            report()
 
 
 async def generate(request, context):
