@@ -58,7 +58,7 @@ def ended(end):
 
 def one_call(request, **options):
     def case(pair):
-        seen = saw(pair.call(request, **options))
+        seen = saw(pair.exchange(request, **options))
         if seen["class"] not in OF_THE_HANDLER:
             return seen
         return seen | {"request": pair.worker.event("request")["digest"]}
@@ -117,7 +117,7 @@ def worker_terminated(pair):
 
 
 def unknown_endpoint(pair):
-    return saw(pair.call({"items": 3}, path="interop.backend.nothing", wait=False))
+    return saw(pair.exchange({"items": 3}, path="interop.backend.nothing", wait=False))
 
 
 def unknown_path(pair):
@@ -126,12 +126,12 @@ def unknown_path(pair):
     host, port, _ = address_of(record)
     copy = copied_record(record, "interop.backend.mistaken", f"{host}:{port}/interop/nobody")
     with Record(pair.kv, copy):
-        return saw(pair.call({"items": 3}, path="interop.backend.mistaken"))
+        return saw(pair.exchange({"items": 3}, path="interop.backend.mistaken"))
 
 
 def concurrent(pair):
     count = 200
-    end = pair.call({"items": 5, "delay_ms": 2, "text": "stream "}, count=count, timeout=60)
+    end = pair.exchange({"items": 5, "delay_ms": 2, "text": "stream "}, count=count, timeout=60)
     results = end["results"]
     succeeded = sum(one["outcome"] == "ok" for one in results)
     if succeeded:
@@ -164,7 +164,7 @@ def through_proxy(kind, call):
 
 
 def three_items_at(pair, endpoint):
-    return saw(pair.call({"items": 3, "text": "pieces"}, path=endpoint))
+    return saw(pair.exchange({"items": 3, "text": "pieces"}, path=endpoint))
 
 
 def stop_at(pair, endpoint):
@@ -177,7 +177,7 @@ INPUTS = [{"n": 1}, "two", 3.0, None]
 
 
 def bidirectional(pair):
-    return saw(pair.call(None, path=CONVERSE, inputs=INPUTS))
+    return saw(pair.exchange(None, path=CONVERSE, inputs=INPUTS))
 
 
 def answers_to_inputs():

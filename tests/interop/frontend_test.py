@@ -13,7 +13,7 @@ import socket
 import time
 import unittest
 
-from interop import HERE, PATIENCE, Cluster, Peer, real_python, virtual_environment
+from interop import HERE, PATIENCE, Peers, real_python, virtual_environment
 from openai_client import OpenAiClient
 
 STREAMS = 50
@@ -47,39 +47,26 @@ def text_of(words):
     return "".join(f"w{number} " for number in range(words))
 
 
-class Frontend(Cluster):
+class Frontend(Peers):
     """The frontend and the workers behind it, in a discovery folder of their own."""
 
     def __init__(self):
         if not (virtual_environment() / "installed-frontend").exists():
             raise AssertionError("no Dynamo frontend; tests/interop/peers/install.sh frontend installs it")
-        super().__init__(
-            DYN_TCP_RPC_HOST="127.0.0.1", DYN_TCP_RESPONSE_STREAM_HOST="127.0.0.1", DYN_LOG="warn", HF_HUB_OFFLINE="1"
-        )
+        super().__init__(HF_HUB_OFFLINE="1")
         # It keeps copies of model cards in the user's folder.
         self.environment["HOME"] = str(self.kv.parent)
         port = free_port()
         self.client = OpenAiClient(port, PATIENCE)
         command = [real_python(), "-m", "dynamo.frontend", "--http-host", "127.0.0.1", "--http-port", str(port)]
         self.port = port
-        self.frontend = self._run([*command, "--discovery-backend", "file", "--request-plane", "tcp"])
+        self.frontend = self.start_peer([*command, "--discovery-backend", "file", "--request-plane", "tcp"])
         wait_until(self._is_healthy, "the frontend's health", 60)
-
-    def __exit__(self, *error):
-        for peer in self._programs:
-            peer.kill()
-            peer.close_stdin()
-        super().__exit__(*error)
-
-    def _run(self, command):
-        peer = Peer(command, self.environment)
-        self._programs.append(peer)
-        return peer
 
     def realtime(self, model, *events, close_after=0):
         """A session over a WebSocket that sends those events."""
         client = [real_python(), "-B", str(HERE / "peers" / "realtime_client.py"), "--port", str(self.port)]
-        return self._run([*client, "--model", model, "--close-after", str(close_after), *events])
+        return self.start_peer([*client, "--model", model, "--close-after", str(close_after), *events])
 
     def _is_healthy(self):
         if not self.frontend.running():
@@ -91,7 +78,7 @@ class Frontend(Cluster):
 
     def worker(self, *options):
         """A worker, as soon as the frontend gives its models requests."""
-        worker = self._run([*worker_command(), *options])
+        worker = self.start_peer([*worker_command(), *options])
         worker.event("ready")
         wait_until(lambda: set(options[1::2]) <= set(self.client.models()), f"the models of {options}")
         return worker

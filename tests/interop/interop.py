@@ -17,7 +17,7 @@ OUR_PEER = os.environ.get("STATOR_INTEROP_PEER", str(BUILT / "tests" / "stator_i
 os.environ.setdefault("STATOR", str(BUILT / "stator"))
 sys.path.insert(0, str(HERE.parent / "integration"))
 
-from harness import PATIENCE, Cluster, Output, Program  # noqa: E402
+from harness import PATIENCE, Cluster, Output, Program, TestCase  # noqa: E402, F401
 
 COMPONENT = "interop.backend"
 GENERATE = f"{COMPONENT}.generate"
@@ -175,44 +175,60 @@ def copied_record(record, endpoint, address):
     }
 
 
-class Pair(Cluster):
-    """A worker and a client, each started when it is first needed."""
+class Peers(Cluster):
+    """A discovery folder on loopback, and the peers that use it."""
 
-    def __init__(self, worker, client, codec, **settings):
-        super().__init__(
-            DYN_TCP_RPC_HOST="127.0.0.1", DYN_TCP_RESPONSE_STREAM_HOST="127.0.0.1", DYN_LOG="warn", **settings
-        )
-        self.kinds = (worker, client)
-        self.codec = codec
-        self._worker = self._client = None
-        self._calls = 0
+    def __init__(self, **settings):
+        loopback = {"DYN_TCP_RPC_HOST": "127.0.0.1", "DYN_TCP_RESPONSE_STREAM_HOST": "127.0.0.1"}
+        super().__init__(**loopback, DYN_LOG="warn", **settings)
 
     def __exit__(self, *error):
         for peer in self._programs:
-            peer.kill()
-            peer.close_stdin()
+            if isinstance(peer, Peer):
+                peer.kill()
+                peer.close_stdin()
         super().__exit__(*error)
 
-    def _start(self, command):
-        peer = Peer(command, self.environment)
+    def start_peer(self, command, **settings):
+        peer = Peer(command, self.environment | settings)
         self._programs.append(peer)
+        return peer
+
+
+class Pair(Peers):
+    """A worker and a client, each started when it is first needed: real, stator, or (the client) mux, which is ours on our
+    own plane. Without a kind of worker the test brings its own.
+    """
+
+    def __init__(self, worker, client, codec, worker_settings=None, client_settings=None):
+        super().__init__()
+        self.kinds = (worker, client)
+        self.codec = codec
+        self.worker_settings = worker_settings or {}
+        self.client_settings = client_settings or {}
+        self._worker = self._client = None
+        self._calls = 0
+
+    def _start(self, command, settings):
+        peer = self.start_peer(command, **settings)
         peer.event("ready")
         return peer
 
     def start_worker(self):
-        if self.kinds[0] == "real":
-            return self._start([real_python(), "-B", str(HERE / "peers" / "worker.py"), "--codec", self.codec])
-        return self._start([OUR_PEER, "worker", "--codec", self.codec])
+        real = [real_python(), "-B", str(HERE / "peers" / "worker.py")]
+        command = real if self.kinds[0] == "real" else [OUR_PEER, "worker"]
+        return self._start([*command, "--codec", self.codec], self.worker_settings)
 
     def start_client(self):
-        if self.kinds[1] == "real":
-            return self._start([real_python(), "-B", str(HERE / "peers" / "client.py")])
+        real = [real_python(), "-B", str(HERE / "peers" / "client.py")]
         plane = "mux" if self.kinds[1] == "mux" else "dynamo"
-        return self._start([OUR_PEER, "client", "--codec", self.codec, "--plane", plane])
+        ours = [OUR_PEER, "client", "--codec", self.codec, "--plane", plane]
+        return self._start(real if self.kinds[1] == "real" else ours, self.client_settings)
 
     @property
     def worker(self):
-        self._worker = self._worker or self.start_worker()
+        if self._worker is None and self.kinds[0] is not None:
+            self._worker = self.start_worker()
         return self._worker
 
     @property
@@ -226,18 +242,19 @@ class Pair(Cluster):
 
     def begin(self, request, path=GENERATE, **options):
         """Starts a call; its id. What the peers say from now on is looked at."""
-        worker, client = self.worker, self.client
-        worker.mark()
-        client.mark()
+        for peer in (self.worker, self.client):
+            if peer is not None:
+                peer.mark()
         self._calls += 1
         name = f"call-{self._calls}"
-        client.tell({"id": name, "path": path, "request": request, **options})
+        self.client.tell({"id": name, "path": path, "request": request, **options})
         return name
 
     def end(self, name, timeout=PATIENCE):
         return self.client.event("end", id=name, timeout=timeout)
 
-    def call(self, request, path=GENERATE, **options):
+    def exchange(self, request, path=GENERATE, **options):
+        """A call of the client, to its end."""
         return self.end(self.begin(request, path, **options), options.get("timeout", PATIENCE) + 5)
 
     def record(self, endpoint=GENERATE):

@@ -28,13 +28,11 @@ def expected_file(codec):
     return HERE / "expected" / f"{codec}.json"
 
 
-def in_pairwise_set(case_number, pairing, codec):
-    """Each case with each pairing once, the codecs by turns: so each two of case, worker, client and codec meet."""
-    return (case_number + PAIRINGS.index(pairing)) % 2 == CODECS.index(codec)
-
-
-def selected(case_number, pairing, codec):
-    return os.environ.get("STATOR_INTEROP_SET") == "full" or in_pairwise_set(case_number, pairing, codec)
+def in_set(number, pairing, codec):
+    """Of the pairwise set: each case with each pairing once, the codecs by turns. So each two of case, worker, client and
+    codec meet. The full set has all."""
+    in_turn = (number + PAIRINGS.index(pairing)) % 2 == CODECS.index(codec)
+    return in_turn or os.environ.get("STATOR_INTEROP_SET") == "full"
 
 
 def is_pending(name, pairing):
@@ -76,7 +74,7 @@ def load_tests(loader, _tests, _pattern):
             tests = {
                 f"test_{name}": test_of(name, case, is_pending(name, pairing))
                 for number, (name, case) in enumerate(cases_of(pairing).items())
-                if selected(number, pairing, codec)
+                if in_set(number, pairing, codec)
             }
             names = "_".join((*pairing, codec))
             suite.addTests(loader.loadTestsFromTestCase(type(names, (Pairing,), tests | {"pairing": pairing, "codec": codec})))
