@@ -4,6 +4,12 @@ import pathlib
 import subprocess
 import tempfile
 
+NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+EXTENSIONS = """subjectAltName=IP:127.0.0.1
+extendedKeyUsage=serverAuth,clientAuth
+basicConstraints=CA:FALSE
+"""
+
 
 class Authority:
     """Signs certificates for 127.0.0.1, as servers and as clients."""
@@ -12,24 +18,18 @@ class Authority:
         self._folder = folder
         self.certificate = folder / f"{name}.pem"
         self._key = folder / f"{name}.key"
-        openssl(
-            *("req", "-x509", *NEW_KEY, "-keyout", self._key, "-out", self.certificate, "-subj", f"/CN={name}", "-days", "2")
-        )
+        files = ("-keyout", self._key, "-out", self.certificate)
+        openssl("req", "-x509", *NEW_KEY, *files, "-subj", f"/CN={name}", "-days", "2")
 
     def sign(self, name):
         """(certificate, key)"""
         request, extensions = self._folder / f"{name}.csr", self._folder / f"{name}.ext"
         certificate, key = self._folder / f"{name}.pem", self._folder / f"{name}.key"
-        extensions.write_text("subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\nbasicConstraints=CA:FALSE\n")
+        extensions.write_text(EXTENSIONS)
         openssl("req", *NEW_KEY, "-keyout", key, "-out", request, "-subj", f"/CN={name}")
-        openssl(
-            *("x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self._key, "-CAcreateserial", "-days", "2"),
-            *("-extfile", extensions, "-out", certificate),
-        )
+        signer = ("-CA", self.certificate, "-CAkey", self._key, "-CAcreateserial")
+        openssl("x509", "-req", "-in", request, *signer, "-days", "2", "-extfile", extensions, "-out", certificate)
         return certificate, key
-
-
-NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 
 
 def openssl(*arguments):

@@ -48,7 +48,7 @@ CLASS_OF = {
 def virtual_environment():
     """Of the real peers, installed by the fixture of these tests."""
     script = HERE / "peers" / "install.sh"
-    folder = pathlib.Path(subprocess.run([script, "--where"], check=True, text=True, stdout=subprocess.PIPE).stdout.strip())
+    folder = pathlib.Path(subprocess.check_output([script, "--where"], text=True).strip())
     if not (folder / "installed-runtime").exists():
         raise AssertionError(f"no Dynamo runtime in {folder}; tests/interop/peers/install.sh runtime installs it")
     return folder
@@ -119,7 +119,8 @@ class Peer(Program):
 
 def matching(lines, kind, fields):
     events = (parsed(line.text) for line in lines if line.text.startswith("{"))
-    return [one for one in events if one["event"] == kind and all(one.get(key) == value for key, value in fields.items())]
+    wanted = {"event": kind, **fields}.items()
+    return [one for one in events if all(one.get(key) == value for key, value in wanted)]
 
 
 class Record:
@@ -196,8 +197,10 @@ class Peers(Cluster):
 
 
 class Pair(Peers):
-    """A worker and a client, each started when it is first needed: real, stator, or (the client) mux, which is ours on our
-    own plane. Without a kind of worker the test brings its own.
+    """A worker and a client, each started when it is first needed.
+
+    Their kinds: real, stator, and (the client only) mux, which is ours on our own plane. Without a kind of worker the
+    test brings its own.
     """
 
     def __init__(self, worker, client, codec, worker_settings=None, client_settings=None):

@@ -29,8 +29,8 @@ def expected_file(codec):
 
 
 def in_set(number, pairing, codec):
-    """Of the pairwise set: each case with each pairing once, the codecs by turns. So each two of case, worker, client and
-    codec meet. The full set has all."""
+    """Pairwise: each case with each pairing once, the codecs by turns, so that each two of case, worker, client and codec
+    meet. The full set has all."""
     in_turn = (number + PAIRINGS.index(pairing)) % 2 == CODECS.index(codec)
     return in_turn or os.environ.get("STATOR_INTEROP_SET") == "full"
 
@@ -77,7 +77,8 @@ def load_tests(loader, _tests, _pattern):
                 if in_set(number, pairing, codec)
             }
             names = "_".join((*pairing, codec))
-            suite.addTests(loader.loadTestsFromTestCase(type(names, (Pairing,), tests | {"pairing": pairing, "codec": codec})))
+            case_class = type(names, (Pairing,), tests | {"pairing": pairing, "codec": codec})
+            suite.addTests(loader.loadTestsFromTestCase(case_class))
     return suite
 
 

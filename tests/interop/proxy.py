@@ -49,9 +49,8 @@ async def read_request(reader):
 def write_request(path, headers, control, body):
     text = json.dumps(control, separators=(",", ":"), ensure_ascii=False).encode()
     payload = struct.pack(">QQQ", len(text), len(body), 0) + text + body
-    return b"".join(
-        (struct.pack(">H", len(path)), path, struct.pack(">H", len(headers)), headers, struct.pack(">I", len(payload)), payload)
-    )
+    head = struct.pack(">H", len(path)) + path + struct.pack(">H", len(headers)) + headers
+    return head + struct.pack(">I", len(payload)) + payload
 
 
 class Proxy:

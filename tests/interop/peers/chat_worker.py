@@ -2,7 +2,8 @@
 
 It answers with the words of the prompt, one by chunk. A prompt "!{...}" asks for more: `words` (how many, instead),
 `delay_ms` (before each), `fail_after` (raises ValueError after so many). A realtime model names each event that it is
-sent, and ends with the first `response.create`. Every model has an endpoint of its own, `dyn.<model>.generate`. Its report: docs/testing.md.
+sent, and ends with the first `response.create`. Every model has an endpoint of its own, `dyn.<model>.generate`. Its
+report: docs/testing.md.
 """
 
 import argparse

@@ -75,7 +75,8 @@ async def call(clients, command):
         try:
             await asyncio.wait_for(client.wait_for_instances(), limit)
         except asyncio.TimeoutError:
-            say("end", id=command["id"], results=[{"outcome": "no instances", "items": 0, "digest": None, "error": None}])
+            nobody = {"outcome": "no instances", "items": 0, "digest": None, "error": None}
+            say("end", id=command["id"], results=[nobody])
             return
     running = asyncio.gather(*(one.run(client) for one in calls))
     try:
