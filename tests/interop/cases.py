@@ -3,7 +3,7 @@
 import math
 
 from interop import CONVERSE, Record, address_of, copied_record, error_class
-from peers.canonical import ItemDigest
+from peers.canonical import ItemDigest, digest
 from proxy import Proxy
 
 LONG = {"items": 500, "delay_ms": 20}
@@ -59,9 +59,9 @@ def ended(end):
 def one_call(request, **options):
     def case(pair):
         seen = saw(pair.exchange(request, **options))
-        if seen["class"] not in OF_THE_HANDLER:
-            return seen
-        return seen | {"request": pair.worker.event("request")["digest"]}
+        if seen["class"] in OF_THE_HANDLER:
+            pair.worker.event("request", digest=digest(request))  # the very values that were sent
+        return seen
 
     return case
 
@@ -77,6 +77,11 @@ def handler_end(pair, since):
     if late > NOTICED_WITHIN:
         raise AssertionError(f"the handler was told after {late:.3f} s")
     return stopped["how"]
+
+
+def is_told_to_end(pair, since):
+    """Where the caller is lost: FIN or RST, whichever the kernel finds right, make it a stop or a kill."""
+    return handler_end(pair, since) in ("stop", "kill")
 
 
 def stop(pair):
@@ -96,8 +101,7 @@ def client_killed(pair):
         name = pair.begin(LONG)
         pair.client.event("item", id=name, number=2)
         since = pair.client.kill()
-        # A dead process's sockets end with FIN or RST, whichever the kernel finds right: both forms of the end are.
-        return {"handler told to end": handler_end(pair, since) in ("stop", "kill")}
+        return {"handler told to end": is_told_to_end(pair, since)}
 
 
 def worker_killed(pair):
@@ -130,32 +134,31 @@ def unknown_path(pair):
 
 
 def concurrent(pair):
-    count = 200
-    end = pair.exchange({"items": 5, "delay_ms": 2, "text": "stream "}, count=count, timeout=60)
-    results = end["results"]
-    succeeded = sum(one["outcome"] == "ok" for one in results)
-    if succeeded:
-        pair.worker.event("request", count=succeeded)
+    request = {"items": 5, "delay_ms": 2, "text": "stream "}
+    results = pair.exchange(request, count=200, timeout=60)["results"]
+    for number, one in enumerate(results):
+        if one["outcome"] == "ok":
+            pair.worker.event("request", digest=digest(request | {"text": f"stream {number}"}))
     return {
-        "ok": succeeded,
+        "ok": sum(one["outcome"] == "ok" for one in results),
         "classes": sorted({str(error_class(one["error"])) for one in results}),
         "items": sum(one["items"] for one in results),
         "digests": [results[0]["digest"], results[-1]["digest"]],
         "different": len({one["digest"] for one in results}),
-        "requests": len({one["digest"] for one in pair.worker.events("request")}),
     }
 
 
-def through_proxy(kind, call):
-    """The call, with the bytes of both planes in other pieces."""
+def through_proxy(kind, call, cut_after=None):
+    """The call, with the bytes of both planes in other pieces, or a worker lost in the middle of its response."""
 
     def case(pair):
         record = pair.record()
         host, port, path = address_of(record)
-        with Proxy((host, port), kind) as proxy:
-            endpoint = f"interop.backend.{kind}"
+        with Proxy((host, port), kind, cut_after) as proxy:
+            # A name of its own: who lost a worker of one keeps away from it for a while.
+            endpoint = f"interop.backend.proxy-{proxy.port}"
             with Record(pair.kv, copied_record(record, endpoint, f"127.0.0.1:{proxy.port}/{path}")):
-                seen = call(pair, endpoint)
+                seen = call(pair, endpoint, proxy)
             if proxy.failure or proxy.calls_home == 0:
                 raise AssertionError(f"the proxy: {proxy.failure}, {proxy.calls_home} connections called home")
             return seen
@@ -163,11 +166,25 @@ def through_proxy(kind, call):
     return case
 
 
-def three_items_at(pair, endpoint):
+def three_items_at(pair, endpoint, _proxy):
     return saw(pair.exchange({"items": 3, "text": "pieces"}, path=endpoint))
 
 
-def stop_at(pair, endpoint):
+def cut_off(pair, endpoint, _proxy):
+    end = pair.exchange(LONG, path=endpoint)
+    return saw(end) | {"handler told to end": is_told_to_end(pair, end["t"])}
+
+
+def requests_lost(pair, endpoint, proxy):
+    """A running response does not hang on the connection that its request came by; nor do later requests."""
+    name = pair.begin({"items": 20, "delay_ms": 20}, path=endpoint)
+    pair.client.event("item", id=name, number=2)
+    proxy.lose_requests()
+    first = saw(pair.end(name))
+    return {"running": first, "next": saw(pair.exchange({"items": 3}, path=endpoint))}
+
+
+def stop_at(pair, endpoint, _proxy):
     name = pair.begin({"items": 20, "delay_ms": 300}, path=endpoint, stop_after=1)
     asked = pair.client.event("stop", id=name)["t"]
     return {"handler": handler_end(pair, asked)} | ended(pair.end(name))
@@ -182,10 +199,10 @@ def bidirectional(pair):
 
 def answers_to_inputs():
     items = [{"i": number, "item": one} for number, one in enumerate(INPUTS)] + [{"end": len(INPUTS)}]
-    digest = ItemDigest()
+    answer = ItemDigest()
     for item in items:
-        digest.add(item)
-    return {"outcome": "ok", "items": len(items), "digest": digest.hex(), "class": None}
+        answer.add(item)
+    return {"outcome": "ok", "items": len(items), "digest": answer.hex(), "class": None}
 
 
 def error(fail_after, fail):
@@ -219,6 +236,10 @@ CASES = {
     "in_pieces": through_proxy("pieces", three_items_at),
     "merged": through_proxy("merged", three_items_at),
     "stop_in_bytes": through_proxy("bytes", stop_at),
+    "cut_before_the_prologue": through_proxy("merged", cut_off, cut_after=1),
+    "cut_before_the_first": through_proxy("merged", cut_off, cut_after=2),
+    "cut_after_two": through_proxy("merged", cut_off, cut_after=4),
+    "requests_lost": through_proxy("merged", requests_lost),
 }
 # What no real client can be made to do (Python has no call for it), and what is expected instead of its record.
 OURS_ONLY = {"bidirectional": bidirectional}

@@ -56,14 +56,17 @@ def write_request(path, headers, control, body):
 class Proxy:
     """In front of one worker; `port` is where its requests go. Use as a context manager."""
 
-    def __init__(self, worker, kind):
+    def __init__(self, worker, kind, cut_after=None):
+        """`cut_after`: how many frames of a response pass (the handshake is the first) before the worker is lost."""
         self._worker = worker
         self._kind = kind
+        self._cut_after = cut_after
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._callbacks = {}  # address of a client's listener -> the server that stands for it
         self._servers = []
         self._tasks = set()
+        self._requests = set()  # the writers of clients' connections
         self.failure = None
         self.calls_home = 0
 
@@ -112,6 +115,7 @@ class Proxy:
         host, port = self._worker
         from_worker, to_worker = await asyncio.open_connection(host, port)
         acks = asyncio.ensure_future(self._pump(from_worker, writer))
+        self._requests.add(writer)
         try:
             while True:
                 path, headers, control, body = await read_request(reader)
@@ -120,6 +124,7 @@ class Proxy:
                         await self._redirect(control[key])
                 await self._send(to_worker, write_request(path, headers, control, body), Pieces(self._kind))
         finally:
+            self._requests.discard(writer)
             acks.cancel()
             to_worker.transport.abort()
 
@@ -137,11 +142,26 @@ class Proxy:
         from_client, to_client = await asyncio.open_connection(host, int(port))
         control = asyncio.ensure_future(self._pump(from_client, writer))
         try:
-            await self._pump(reader, to_client)
-            await control
+            if self._cut_after is None:
+                await self._pump(reader, to_client)
+                await control
+            else:
+                await self._some_frames(reader, to_client)
         finally:
             control.cancel()
             to_client.transport.abort()
+
+    async def _some_frames(self, reader, writer):
+        for _ in range(self._cut_after):
+            head = await reader.readexactly(24)
+            header_size, body_size, _ = struct.unpack(">QQQ", head)
+            writer.write(head + await reader.readexactly(header_size + body_size))
+        await writer.drain()
+        await asyncio.sleep(GATHERING)  # a reset may overtake what was sent
+
+    def lose_requests(self):
+        """Closes the connections of the request plane; running responses are not touched."""
+        self._loop.call_soon_threadsafe(lambda: [writer.transport.abort() for writer in self._requests])
 
     async def _pump(self, reader, writer):
         pieces = Pieces(self._kind)
