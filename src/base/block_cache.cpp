@@ -18,8 +18,8 @@ namespace stator::inline base::block_cache {
 
 #ifdef STATOR_BLOCKS_FROM_HEAP
 
-void* take(std::size_t size) { return ::operator new(size); }
-void give(void* block, std::size_t) noexcept { ::operator delete(block); }
+void* take_large(std::size_t size) { return ::operator new(size); }
+void give_large(void* block, std::size_t) noexcept { ::operator delete(block); }
 void keep(bool) noexcept {}
 bool trim() noexcept { return false; }
 
@@ -27,7 +27,7 @@ bool trim() noexcept { return false; }
 
 namespace {
 
-constexpr std::size_t smallest = 32U << 10U;
+constexpr std::size_t smallest = smallest_kept;
 constexpr std::size_t largest = 16U << 20U;
 constexpr std::size_t most_kept = 32U << 20U;  // bytes, of a thread
 constexpr auto trim_period = std::chrono::milliseconds{100};
@@ -51,10 +51,6 @@ constexpr std::size_t size_of(std::size_t index) noexcept {
 static_assert(size_of(class_of(smallest + 1)) == smallest + smallest / steps);
 static_assert(size_of(class_of(2 * smallest)) == 2 * smallest && class_of(largest) == classes - 1);
 static_assert(size_of(classes - 1) == largest);
-
-constexpr bool is_cached_size(std::size_t size) noexcept {
-    return size > smallest && size <= largest;
-}
 
 struct FreeBlock {
     FreeBlock* next;
@@ -87,15 +83,15 @@ void* take_first(std::size_t index) noexcept {
 
 }  // namespace
 
-void* take(std::size_t size) {
-    if (!is_cached_size(size)) return ::operator new(size);
+void* take_large(std::size_t size) {
+    if (size > largest) return ::operator new(size);
     const auto index = class_of(size);
     if (cache.lists[index].count > 0) return take_first(index);
     return ::operator new(size_of(index));
 }
 
-void give(void* block, std::size_t size) noexcept {
-    if (!is_cached_size(size)) return ::operator delete(block);
+void give_large(void* block, std::size_t size) noexcept {
+    if (size > largest) return ::operator delete(block);
     const auto index = class_of(size);
     if (cache.kept + size_of(index) > cache.bound) return ::operator delete(block);
     auto& list = cache.lists[index];

@@ -236,7 +236,7 @@ Result<transport::Serving> ClusterState::dispatch(
     return start({std::move(*served), std::move(call), std::move(context), *codec, head.shape});
 }
 
-transport::Serving ClusterState::start(AdmittedCall admitted) {
+transport::Serving ClusterState::start(AdmittedCall&& admitted) {
     // A request that is still on its way is read by its own loop; so is a stream of them.
     Loop* const elsewhere =
         transport::one_request(admitted.shape) ? placement_.elsewhere() : nullptr;

@@ -79,7 +79,7 @@ private:
     Loop& loop_at(std::size_t index) const noexcept;
 
     /// On the call's loop, or on one with less to do.
-    transport::Serving start(AdmittedCall admitted);
+    transport::Serving start(AdmittedCall&& admitted);
     Result<transport::Serving> dispatch(
         std::unique_ptr<transport::ServerCall>& call, const transport::CallHead& head
     ) override;

@@ -132,7 +132,7 @@ Task<> serve_request(AdmittedCall admitted) {
 
 /// A call whose handler runs on another loop. Made, used and dropped on its own.
 struct LentCall {
-    explicit LentCall(AdmittedCall admitted_)
+    explicit LentCall(AdmittedCall&& admitted_)
         : admitted{std::move(admitted_)},
           running{admitted.served, *admitted.call, admitted.context} {}
     AdmittedCall admitted;
@@ -177,8 +177,10 @@ Task<> hand_over(Stream<Bytes> items, LentCall* lent, Loop* home) {
 Task<> give_back(
     std::unique_ptr<LentCall> lent, std::optional<Bytes> reply, std::optional<Error> failure
 ) {
-    const auto& served = *lent->admitted.served;
-    auto& call = *lent->admitted.call;
+    // It dies here: the frame, with the parameters, goes where the task is awaited.
+    const auto own = std::move(lent);
+    const auto& served = *own->admitted.served;
+    auto& call = *own->admitted.call;
     try {
         if (reply) {
             served.metrics().response_bytes.add(reply->size());
@@ -223,13 +225,13 @@ Task<> run_lent(
 
 }  // namespace
 
-Task<> serve_call(AdmittedCall admitted) {
+Task<> serve_call(AdmittedCall&& admitted) {
     return transport::one_request(admitted.shape) ? serve_request(std::move(admitted))
                                                   : serve_stream(std::move(admitted));
 }
 
 Task<> serve_call_elsewhere(
-    AdmittedCall admitted, Bytes request, std::atomic<std::size_t>* not_begun
+    AdmittedCall&& admitted, Bytes request, std::atomic<std::size_t>* not_begun
 ) {
     admitted.served->metrics().request_bytes.add(request.size());
     return run_lent(

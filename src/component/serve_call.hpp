@@ -17,13 +17,13 @@ struct AdmittedCall {
 };
 
 /// Serves it to its end, on its own loop.
-Task<> serve_call(AdmittedCall admitted);
+Task<> serve_call(AdmittedCall&& admitted);
 
 /// Serves it to its end on another loop, for a call whose request, one message, has come whole: the
 /// handler and what it makes run there; what it gives is sent from the call's own loop.
-/// To be called on the call's own loop. `begun` is subtracted from when the task begins.
+/// To be called on the call's own loop. `not_begun` is counted down when the task begins.
 Task<> serve_call_elsewhere(
-    AdmittedCall admitted, Bytes request, std::atomic<std::size_t>* not_begun
+    AdmittedCall&& admitted, Bytes request, std::atomic<std::size_t>* not_begun
 );
 
 }  // namespace stator::inline component

@@ -23,6 +23,9 @@ namespace {
 constexpr int rounds_per_turn = 8;
 constexpr std::size_t resumptions_per_turn = 4096;
 
+// To ask for the time costs as much as a short step: not every turn is worth it.
+constexpr unsigned turns_per_sample = 4;
+
 // How long a loop that has memory to give back waits for something better to do.
 constexpr auto trim_period = std::chrono::milliseconds{5};
 constexpr auto block_trim_period = std::chrono::milliseconds{100};
@@ -212,7 +215,8 @@ void Loop::turn() {
     turn_started_.store(begun.time_since_epoch().count(), std::memory_order_relaxed);
     if (inbox_->filled.load(std::memory_order_acquire)) take_inbox();
     if (!timers_.empty()) fire_timers();
-    learn_step_cost(begun, run_ready());
+    const auto steps = run_ready();
+    if (++turns_ % turns_per_sample == 0 && steps > 0) learn_step_cost(begun, steps);
     run_hooks(soon_);  // of timers and posted work
     run_hooks(turn_end_);
 }
@@ -257,10 +261,8 @@ std::size_t Loop::run_ready() {
 }
 
 void Loop::learn_step_cost(TimePoint begun, std::size_t steps) noexcept {
-    if (steps == 0) return;
-    constexpr int memory = 4;  // turns
     const auto cost = (Clock::steady().now() - begun) / static_cast<Duration::rep>(steps);
-    step_cost_ += (cost - step_cost_) / memory;
+    step_cost_ = (step_cost_ + cost) / 2;
 }
 
 void Loop::run_hooks(detail::TurnHooks& hooks) noexcept {

@@ -70,7 +70,7 @@ Task<LoopCalls> burst(Numbers router, int count, std::int64_t argument) {
 
 TEST_F(PlacementTest, HandlersThatHoldTheLoopAreSpread) {
     serve_and_call(hold, [](Numbers router) -> Task<> {
-        for (int i = 0; i < 5; ++i) (void)co_await router.ask(5000);  // so that it is known
+        for (int i = 0; i < 20; ++i) (void)co_await router.ask(5000);  // so that it is known
         const auto seen = co_await burst(router, 16, 5000);
         EXPECT_EQ(seen.size(), 2U);
         for (const auto& [loop, calls] : seen) EXPECT_GE(calls, 4) << "on loop " << loop;

@@ -19,6 +19,7 @@ public:
         return DistributedRuntime::connect(runtime, config);
     }
     std::size_t window() const override { return mux_.most_stream_window; }
+    int items_ahead() const override { return long_step_ == Duration::zero() ? 8 : 0; }
     std::size_t huge_item() const override { return mux_.max_message_size - 64; }
 
 private:

@@ -23,6 +23,8 @@ public:
     virtual Task<DistributedRuntime> join(const Runtime& runtime) = 0;
     /// Bytes that may be on the way in one direction of a call whose receiver takes nothing.
     virtual std::size_t window() const = 0;
+    /// Items that may be on the way besides, from a handler that runs elsewhere.
+    virtual int items_ahead() const { return 0; }
     /// Bytes of an item that is larger than any window, and allowed.
     virtual std::size_t huge_item() const = 0;
 };

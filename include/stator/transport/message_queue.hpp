@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -9,26 +10,34 @@
 
 namespace stator::transport {
 
-/// First in, first out, no allocation while it stays short.
+/// First in, first out; no allocation for one message at a time.
 ///
 /// Messages come as slices of large receive blocks. A consumer that has been woken takes them in
 /// this turn, so copying them out of their block would be wasted; one that lags gets copies, which
 /// hold no more memory than they are long.
 class MessageQueue {
 public:
-    bool empty() const noexcept { return head_ == items_.size(); }
-    std::size_t size() const noexcept { return items_.size() - head_; }
+    bool empty() const noexcept { return !first_; }
+    std::size_t size() const noexcept { return first_ ? 1 + rest_.size() - head_ : 0; }
     /// `taken_soon`: the consumer comes for it in this turn of the loop.
     void push(Bytes message, bool taken_soon) {
-        const bool keep = taken_soon && size() < burst;
-        items_.push_back(keep ? std::move(message) : message.compact());
-    }
-    Bytes pop() noexcept {
-        Bytes message = std::move(items_[head_++]);
-        if (empty()) {
-            items_.clear();
-            head_ = 0;
+        if (!taken_soon || size() >= burst) message = message.compact();
+        if (first_) {
+            rest_.push_back(std::move(message));
+        } else {
+            first_.emplace(std::move(message));
         }
+    }
+    /// Precondition: not empty.
+    Bytes pop() noexcept {
+        Bytes message = std::move(*first_);
+        if (head_ < rest_.size()) {
+            *first_ = std::move(rest_[head_++]);
+            return message;
+        }
+        first_.reset();
+        rest_.clear();
+        head_ = 0;
         return message;
     }
 
@@ -36,7 +45,8 @@ private:
     // So many slices may queue behind a consumer that has been woken; then it is one that lags.
     static constexpr std::size_t burst = 1024;
 
-    std::vector<Bytes> items_;
+    std::optional<Bytes> first_;
+    std::vector<Bytes> rest_;
     std::size_t head_ = 0;
 };
 
