@@ -116,6 +116,7 @@ def discovery(peer: Peer):
 def run_rpc(peer: Peer, row: Row, setup: Setup) -> dict[str, dict[str, float]]:
     program = str(setup.path(peer))
     with discovery(peer) as environment:
+        environment |= dict(row.settings)
         with Process([program, *peer.serve, *row.serve], environment) as server:
             first = (server.line(time.monotonic() + START_TIMEOUT) or "").split()
             if first[:1] != ["listening"]:

@@ -15,6 +15,7 @@ class Row:
     pace_us: int = 0
     spread: bool = False
     serve: tuple[str, ...] = ()  # what the server is told besides
+    settings: tuple[tuple[str, str], ...] = ()  # variables of both sides; only ours know them
 
     @property
     def counts_items(self) -> bool:
@@ -89,6 +90,11 @@ ROWS = {
     row.name: row
     for row in (
         *(_unary(concurrency) for concurrency in (1, 16, 64, 256, 1024)),
+        Row(
+            "unary1poll",
+            "Unary, 64 bytes each way, one in flight, ours with busy polling",
+            settings=(("DYN_RUNTIME_BUSY_POLL", "100us"),),
+        ),
         *(_stream(concurrency) for concurrency in (1, 64, 512)),
         _paced(64, spread=False),
         _paced(512, spread=False),
@@ -116,6 +122,7 @@ ROWS = {
 
 DEFAULT_ROWS = (
     "unary1",
+    "unary1poll",
     "unary64",
     "stream64",
     "paced512",
