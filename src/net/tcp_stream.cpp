@@ -42,8 +42,13 @@ public:
         if (!code) remote_ = to_address(socket_.remote_endpoint(code));
         if (code) throw Error{ErrorCode::disconnected, "net.disconnected", code.message()};
     }
+    /// One that is being connected to `remote`.
+    TcpStream(tcp::socket socket, Address remote) noexcept
+        : socket_{std::move(socket)}, remote_{std::move(remote)}, fresh_{true} {}
 
     Task<std::size_t> read_some(std::span<const iovec> space) override {
+        // Nothing can have come yet: a read before the wait would be for nothing.
+        if (std::exchange(fresh_, false)) co_await ready(tcp::socket::wait_read);
         std::array<asio::mutable_buffer, 2> parts{};
         for (std::size_t i = 0; i < std::min(space.size(), parts.size()); ++i) {
             parts[i] = asio::buffer(space[i].iov_base, space[i].iov_len);
@@ -72,12 +77,7 @@ public:
         }
     }
 
-    Task<> writable() override {
-        const auto code = co_await socket_.async_wait(tcp::socket::wait_write, use_task);
-        if (!code) co_return;
-        if (code == asio::error::operation_aborted && socket_.is_open()) throw_cancelled();
-        throw disconnected(remote_, code.message());
-    }
+    Task<> writable() override { return ready(tcp::socket::wait_write); }
 
     void shutdown_write() noexcept override {
         ErrorCodeOf ignored;
@@ -89,13 +89,25 @@ public:
         socket_.close(ignored);
     }
 
-    const Address& local() const noexcept override { return local_; }
+    const Address& local() const noexcept override {
+        ErrorCodeOf ignored;
+        if (local_.host.empty()) local_ = to_address(socket_.local_endpoint(ignored));
+        return local_;
+    }
     const Address& remote() const noexcept override { return remote_; }
 
 private:
+    Task<> ready(tcp::socket::wait_type direction) {
+        const auto code = co_await socket_.async_wait(direction, use_task);
+        if (!code) co_return;
+        if (code == asio::error::operation_aborted && socket_.is_open()) throw_cancelled();
+        throw disconnected(remote_, code.message());
+    }
+
     tcp::socket socket_;
-    Address local_;
+    mutable Address local_;  // of one that was dialled, when somebody asks
     Address remote_;
+    bool fresh_ = false;
 };
 
 asio::io_context& current_reactor() { return reactor_of(*Loop::current()); }
@@ -158,6 +170,30 @@ Task<std::unique_ptr<Stream>> dial(Address address) {
     if (failure == asio::error::operation_aborted) throw_cancelled();
     if (failure) throw unavailable(failure);
     co_return std::make_unique<TcpStream>(std::move(socket));
+}
+
+Result<std::unique_ptr<Stream>> start_dial(const Address& address) {
+    const auto cannot = [&address](std::string_view why) {
+        return fail(
+            ErrorCode::unavailable,
+            "net.cannot_connect",
+            fmt::format("cannot connect to {}: {}", address.to_string(), why)
+        );
+    };
+    ErrorCodeOf code;
+    const auto ip = asio::ip::make_address(address.host, code);
+    if (code) return cannot("not a numeric address");
+    tcp::socket socket{current_reactor()};
+    const tcp::endpoint endpoint{ip, address.port};
+    socket.open(endpoint.protocol(), code);
+    if (!code) socket.set_option(tcp::no_delay{true}, code);
+    if (!code) socket.native_non_blocking(true, code);
+    if (code) return cannot(code.message());
+    const auto result =
+        ::connect(socket.native_handle(), endpoint.data(), static_cast<socklen_t>(endpoint.size()));
+    if (result != 0 && errno != EINPROGRESS)
+        return cannot(ErrorCodeOf{errno, boost::system::system_category()}.message());
+    return std::make_unique<TcpStream>(std::move(socket), address);
 }
 
 }  // namespace stator::net

@@ -70,6 +70,35 @@ TEST(Sockets, BytesGoBothWaysAndTheEndIsSeen) {
     });
 }
 
+TEST(Sockets, ADialThatIsNotWaitedForCanBeUsedAtOnce) {
+    on_a_loop([]() -> Task<> {
+        const auto listener = co_await Listener::bind({"127.0.0.1", 0});
+        const auto client = start_dial(listener->address()).value();
+        EXPECT_EQ(client->remote(), listener->address());
+        while (write(*client, "ping") == 0) co_await client->writable();
+        const auto server = std::move(*co_await listener->accept()).attach();
+        EXPECT_EQ(server->remote(), client->local());
+        EXPECT_EQ(co_await read(server.get(), 16), "ping");
+        EXPECT_EQ(write(*server, "pong"), 4U);
+        EXPECT_EQ(co_await read(client.get(), 16), "pong");
+    });
+}
+
+TEST(Sockets, ADialThatIsNotWaitedForFailsWhereItIsUsed) {
+    on_a_loop([]() -> Task<> {
+        Address nobody;
+        {
+            const auto listener = co_await Listener::bind({"127.0.0.1", 0});
+            nobody = listener->address();
+        }
+        const auto client = start_dial(nobody).value();
+        const auto answer = co_await as_result(read(client.get(), 16));
+        EXPECT_EQ(answer.error().code(), ErrorCode::disconnected);
+        EXPECT_FALSE(client->try_write({}).has_value());
+        EXPECT_EQ(start_dial({"localhost", nobody.port}).error().detail(), "net.cannot_connect");
+    });
+}
+
 TEST(Sockets, AWriterIsToldToWaitAndGoesOn) {
     on_a_loop([]() -> Task<> {
         const auto listener = co_await Listener::bind({"127.0.0.1", 0});

@@ -58,4 +58,10 @@ private:
 /// `with_deadline`. Cancel safety: throws `cancelled`, the socket is closed.
 Task<std::unique_ptr<Stream>> dial(Address address);
 
+/// Begins to connect to a numeric address and does not wait: until the peer has answered,
+/// `try_write` takes nothing and both waits wait; if it refuses, all three fail. Nothing bounds
+/// that but the kernel. What the peer's kernel accepts at once, as on loopback, can be written to
+/// at once. Errors: `unavailable` "net.cannot_connect" (no number, no descriptor, no route).
+Result<std::unique_ptr<Stream>> start_dial(const Address& address);
+
 }  // namespace stator::net
