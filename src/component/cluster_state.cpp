@@ -130,6 +130,10 @@ Task<transport::RequestServer*> ClusterState::server() {
     const auto primary = runtime_.primary();
     for (std::size_t i = 0; i < primary.size(); ++i) options.loops.push_back(&primary.loop(i));
     options.config = mux_;
+    options.dynamo.max_request = config_.max_dynamo_request;
+    options.dynamo.max_item = mux_.max_message;
+    options.dynamo.connect_timeout = config_.connect_timeout;
+    options.dynamo.process = mux_.process;
     options.dispatcher = this;
     options.requests = runtime_.requests_token();
     options.transports = runtime_.transports_token();

@@ -49,6 +49,7 @@ DistributedConfig DistributedConfig::from_settings(const settings::Settings& set
     config.connect_timeout = settings.tcp.connect_timeout;
     config.settle = settings.worker.settle_time;
     config.long_step = settings.runtime.long_step;
+    config.max_dynamo_request = settings.tcp.max_message_size;
     config.mux = settings.mux;
     return config;
 }

@@ -98,11 +98,13 @@ private:
     void lose(const Error& why) noexcept;
 
     static constexpr std::size_t early_write = 16U << 10U;
+    /// There is a link for each request: most of them never need more.
+    static constexpr std::size_t small_chunk = (4U << 10U) - sizeof(Buffer);
 
     DynamoLinkUser& user_;
     const std::size_t most_unwritten_;
     std::unique_ptr<net::Stream> stream_;
-    mux::Output output_;
+    mux::Output output_{small_chunk};
     Hook at_end_{*this};
     Hook early_{*this};
     std::uint64_t reads_ = 0;

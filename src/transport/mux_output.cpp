@@ -6,7 +6,6 @@
 namespace stator::transport::mux {
 namespace {
 
-constexpr std::size_t chunk_size = (64U << 10U) - sizeof(Buffer);
 constexpr std::size_t tidy_after = 256;
 
 }  // namespace
@@ -27,7 +26,7 @@ void Output::next_chunk(std::size_t at_least) {
         chunk_ = std::exchange(spare_, nullptr);
     } else {
         chunk_ = nullptr;
-        chunk_ = Buffer::allocate(std::max(at_least, chunk_size));
+        chunk_ = Buffer::allocate(std::max(at_least, chunk_size_));
     }
     chunk_used_ = 0;
     tail_is_chunk_ = false;
@@ -78,7 +77,7 @@ void Output::drop(Segment& segment) noexcept {
     auto* chunk = std::exchange(segment.chunk, nullptr);
     if (chunk == nullptr) return;
     if (chunk != chunk_ && spare_ == nullptr && chunk->unique() &&
-        chunk->capacity() == chunk_size) {
+        chunk->capacity() == chunk_size_) {
         spare_ = chunk;
     } else {
         chunk->release();
@@ -89,7 +88,7 @@ void Output::recycle_current() noexcept {
     segments_.clear();
     first_ = 0;
     tail_is_chunk_ = false;
-    if (chunk_ != nullptr && chunk_->capacity() > chunk_size) {
+    if (chunk_ != nullptr && chunk_->capacity() > chunk_size_) {
         chunk_->release();
         chunk_ = nullptr;
     }

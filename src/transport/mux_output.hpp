@@ -17,7 +17,9 @@ inline constexpr std::size_t reference_from = 16U << 10U;
 /// A queue of bytes. Memory given by gather does not move until `written` has passed it.
 class Output {
 public:
-    Output() = default;
+    /// Small frames share chunks of that size.
+    static constexpr std::size_t usual_chunk = (64U << 10U) - sizeof(Buffer);
+    explicit Output(std::size_t chunk_size = usual_chunk) noexcept : chunk_size_{chunk_size} {}
     Output(const Output&) = delete;
     Output& operator=(const Output&) = delete;
     ~Output() { clear(); }
@@ -55,6 +57,7 @@ private:
     void drop(Segment& segment) noexcept;
     void recycle_current() noexcept;
 
+    const std::size_t chunk_size_;
     std::vector<Segment> segments_;
     std::size_t first_ = 0;  ///< of segments_, not yet fully written
     std::size_t size_ = 0;

@@ -9,8 +9,8 @@
 #include "stator/runtime/combinators.hpp"
 #include "stator/runtime/on_loop.hpp"
 #include "stator/runtime/timer.hpp"
-#include "stator/transport/dynamo_refusal.hpp"
 #include "stator/transport/mux_frame.hpp"
+#include "transport/dynamo_plane.hpp"
 
 namespace stator::transport {
 
@@ -45,16 +45,6 @@ Task<Bytes> read_first_bytes(net::Stream* stream) {
 
 Task<> all_of(std::vector<Task<>> tasks) { co_await when_all(std::move(tasks)); }
 
-Task<> write_all(net::Stream* stream, std::string text) {
-    for (std::size_t done = 0; done < text.size();) {
-        const iovec part{text.data() + done, text.size() - done};
-        const auto written = stream->try_write({&part, 1});
-        if (!written) throw written.error();
-        done += *written;
-        if (*written == 0) co_await stream->writable();
-    }
-}
-
 }  // namespace
 
 RequestServer::RequestServer(Options options, std::unique_ptr<net::Listener> listener)
@@ -62,14 +52,26 @@ RequestServer::RequestServer(Options options, std::unique_ptr<net::Listener> lis
     for (Loop* loop : options_.loops) {
         rooms_.push_back(std::make_shared<Room>());
         rooms_.back()->loop = loop;
+        rooms_.back()->dynamo = std::make_unique<DynamoPlane>(
+            *loop,
+            DynamoPlane::Options{
+                .config = options_.dynamo,
+                .dispatcher = options_.dispatcher,
+                .requests = options_.requests,
+                .transports = options_.transports,
+                .violations = &violations_,
+            }
+        );
     }
 }
 
+RequestServer::Room::~Room() = default;
 RequestServer::~RequestServer() = default;
 
 Task<std::unique_ptr<RequestServer>> RequestServer::start(Options options) {
     auto listener = co_await net::Listener::bind(options.bind);
-    std::unique_ptr<RequestServer> server{new RequestServer{std::move(options), std::move(listener)}};
+    std::unique_ptr<RequestServer> server{new RequestServer{std::move(options), std::move(listener)}
+    };
     server->scope_.spawn(server->accept_loop());
     co_return server;
 }
@@ -104,7 +106,7 @@ Task<> RequestServer::serve(Room* room, net::Accepted accepted) {
                 co_await serve_mux(room, std::move(stream), std::move(first));
                 break;
             case Protocol::dynamo:
-                co_await refuse_dynamo(std::move(stream), std::move(first));
+                co_await serve_dynamo(room, std::move(stream), std::move(first));
                 break;
             case Protocol::tls:
                 throw Error{
@@ -153,21 +155,9 @@ Task<> RequestServer::serve_mux(Room* room, std::unique_ptr<net::Stream> stream,
     std::erase(room->connections, connection.get());
 }
 
-/// Answers every request with a refusal that its client understands; the client closes when it
-/// likes.
-Task<> RequestServer::refuse_dynamo(std::unique_ptr<net::Stream> stream, Bytes sniffed) {
+Task<> RequestServer::serve_dynamo(Room* room, std::unique_ptr<net::Stream> stream, Bytes sniffed) {
     const Counted counted{dynamo_};
-    const auto ack = dynamo_unavailable_ack(options_.dynamo_refusal);
-    DynamoFrameCounter frames;
-    std::array<std::byte, 16384> space;
-    auto bytes = sniffed.span();
-    do {
-        const auto ended = frames.feed(bytes);
-        if (!ended) throw ended.error();
-        for (std::size_t i = 0; i < *ended; ++i) co_await write_all(stream.get(), ack);
-        const iovec part{space.data(), space.size()};
-        bytes = std::span{space}.first(co_await stream->read_some({&part, 1}));
-    } while (!bytes.empty());
+    co_await room->dynamo->serve(std::move(stream), std::move(sniffed));
 }
 
 void RequestServer::drain(InstanceId instance, std::string reason) {
@@ -193,12 +183,16 @@ Task<> RequestServer::flush_room(std::shared_ptr<Room> room) {
     for (auto* connection : room->connections)
         connections.push_back(connection->shared_from_this());
     for (const auto& connection : connections) co_await connection->flushed();
+    co_await room->dynamo->flushed();
 }
 
 Task<> RequestServer::close() {
     // The listener belongs to the first loop; cancelling the accept loop is enough to stop it from
     // anywhere.
     co_await scope_.close(CancelReason::shutdown);
+    std::vector<Task<>> rooms;
+    for (auto& room : rooms_) rooms.push_back(on_loop(*room->loop, room->dynamo->close()));
+    co_await shielded(all_of(std::move(rooms)));
 }
 
 }  // namespace stator::transport

@@ -34,6 +34,8 @@ struct DistributedConfig {
     /// A request begins on a loop with less to do than its connection's while tasks hold that one
     /// longer than this at a time, on average; zero: whenever there is one.
     Duration long_step = std::chrono::microseconds{50};
+    /// The largest request frame of a Dynamo client.
+    std::uint64_t max_dynamo_request = std::uint64_t{32} << 20U;
     settings::MuxSettings mux{};
 
     /// Throws Error{invalid_request} for what is a setting but not available in this version.

@@ -9,9 +9,12 @@
 
 #include "stator/base/deadline.hpp"
 #include "stator/net/listener.hpp"
+#include "stator/transport/dynamo_config.hpp"
 #include "stator/transport/mux_connection.hpp"
 
 namespace stator::transport {
+
+class DynamoPlane;
 
 /// Owned by the process's distributed runtime. `start`, `close` and `drain` may be awaited or
 /// called on any loop. A connection belongs to the loop it was given at accept: the one with the
@@ -25,8 +28,7 @@ public:
         CallDispatcher* dispatcher = nullptr;  ///< outlives the server
         CancellationToken requests{};
         CancellationToken transports{};
-        /// What is answered to a request of the Dynamo plane.
-        std::string dynamo_refusal = "this worker does not serve the Dynamo request plane";
+        DynamoConfig dynamo{};
         Duration sniff_timeout = std::chrono::seconds{5};  ///< for the first two bytes
     };
     /// Binds and accepts; on `loops[0]`. Errors (thrown): as net::Listener::bind.
@@ -36,9 +38,10 @@ public:
     ~RequestServer();
 
     const net::Address& address() const noexcept;
-    /// Tells every mux peer that `instance` (none: all) takes no more calls.
+    /// Tells every mux peer that `instance` (none: all) takes no more calls. Peers of the Dynamo
+    /// plane learn it from the record's removal, and from refusals.
     void drain(InstanceId instance, std::string reason);
-    /// Open connections of each protocol.
+    /// Open connections of each protocol; of Dynamo's those that bring requests.
     std::size_t mux_connections() const noexcept { return mux_.load(std::memory_order_relaxed); }
     std::size_t dynamo_connections() const noexcept {
         return dynamo_.load(std::memory_order_relaxed);
@@ -56,14 +59,16 @@ private:
     struct Room {
         Loop* loop = nullptr;
         std::vector<MuxConnection*> connections;
+        std::unique_ptr<DynamoPlane> dynamo;
         std::atomic<std::size_t> size{0};
+        ~Room();
     };
     RequestServer(Options options, std::unique_ptr<net::Listener> listener);
     Task<> accept_loop();
     Task<> drain_room(Room* room, InstanceId instance, std::string reason);
     Task<> serve(Room* room, net::Accepted accepted);
     Task<> serve_mux(Room* room, std::unique_ptr<net::Stream> stream, Bytes sniffed);
-    Task<> refuse_dynamo(std::unique_ptr<net::Stream> stream, Bytes sniffed);
+    Task<> serve_dynamo(Room* room, std::unique_ptr<net::Stream> stream, Bytes sniffed);
     void report_refusal(const Error& why);
     static Task<> flush_room(std::shared_ptr<Room> room);
     Room& emptiest() noexcept;

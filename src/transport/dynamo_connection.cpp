@@ -1,0 +1,95 @@
+#include "transport/dynamo_connection.hpp"
+
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "transport/dynamo_error.hpp"
+#include "transport/dynamo_plane.hpp"
+#include "transport/dynamo_writer.hpp"
+
+namespace stator::transport {
+namespace {
+
+/// A frame that grows by so much in the time for one is coming in.
+constexpr std::size_t least_progress = 64U << 10U;
+
+}  // namespace
+
+DynamoConnection::FrameTimer::FrameTimer(DynamoConnection& connection_) noexcept
+    : Timer{[](Timer& timer) noexcept {
+          static_cast<FrameTimer&>(timer).connection.on_frame_time();
+      }},
+      connection{connection_} {}
+
+DynamoConnection::DynamoConnection(DynamoPlane& plane, net::Address peer)
+    : plane_{plane},
+      loop_{*Loop::current()},
+      peer_{std::move(peer)},
+      reader_{plane.config().max_request} {}
+
+DynamoConnection::~DynamoConnection() { loop_.remove_timer(timer_); }
+
+Task<> DynamoConnection::run(std::unique_ptr<net::Stream> stream, Bytes sniffed) {
+    reader_.feed(sniffed.span());
+    take_frames();
+    co_await link_.run(std::move(stream));
+}
+
+void DynamoConnection::received(std::size_t size) {
+    reader_.received(size);
+    take_frames();
+}
+
+void DynamoConnection::take_frames() {
+    while (!link_.full()) {
+        const auto frame = reader_.next();
+        if (!frame) return refuse(frame.error());
+        if (!frame->has_value()) {
+            link_.resume();
+            return watch_frame();
+        }
+        ++frames_;
+        dynamo::put_ack(link_.output(), plane_.accept(**frame, peer_));
+        link_.touch();
+    }
+    link_.pause();
+}
+
+/// The stream of frames is of no more use.
+void DynamoConnection::refuse(const Error& error) {
+    plane_.violated(peer_, error);
+    dynamo::put_ack(link_.output(), dynamo::read_error_text(error));
+    link_.close_when_written();
+}
+
+void DynamoConnection::peer_finished() noexcept { link_.close_when_written(); }
+
+void DynamoConnection::writable() noexcept { take_frames(); }
+
+void DynamoConnection::lost(const Error&) noexcept { loop_.remove_timer(timer_); }
+
+void DynamoConnection::watch_frame() noexcept {
+    if (reader_.pending() == 0 || timer_.waiting()) return;
+    frames_then_ = frames_;
+    pending_then_ = reader_.pending();
+    timer_.when = loop_.now() + plane_.config().frame_timeout;
+    loop_.add_timer(timer_);
+}
+
+void DynamoConnection::on_frame_time() noexcept {
+    const auto pending = reader_.pending();
+    if (pending == 0 || link_.paused()) return;
+    if (frames_ != frames_then_ || pending >= pending_then_ + least_progress) return watch_frame();
+    plane_.violated(
+        peer_,
+        Error{
+            ErrorCode::protocol,
+            "dynamo.half_frame",
+            fmt::format("{} bytes of a request and not the rest in time", pending)
+        }
+    );
+    link_.close();
+}
+
+}  // namespace stator::transport

@@ -1,0 +1,219 @@
+#include "transport/dynamo_plane.hpp"
+
+#include <chrono>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "stator/base/sink.hpp"
+#include "stator/base/text.hpp"
+#include "transport/dynamo_connection.hpp"
+#include "transport/dynamo_error.hpp"
+#include "transport/dynamo_request.hpp"
+#include "transport/dynamo_server_call.hpp"
+
+namespace stator::transport {
+namespace {
+
+/// Whether the request is to blame: its sender is told by an item, for a refusal would make routers
+/// put the instance aside.
+bool is_bad_request(ErrorCode code) noexcept {
+    switch (code) {
+        case ErrorCode::invalid_request:
+        case ErrorCode::unauthenticated:
+        case ErrorCode::permission_denied:
+        case ErrorCode::payload_too_large:
+        case ErrorCode::protocol:
+        case ErrorCode::unimplemented:
+            return true;
+        default:
+            return false;
+    }
+}
+
+Error bad_request(std::string detail, std::string message) {
+    return Error{ErrorCode::invalid_request, std::move(detail), std::move(message)};
+}
+
+/// What is wrong with a request that can be answered.
+std::optional<Error> fault_of(const dynamo::ControlHeader& control, const Bytes& body) {
+    if (!control.many_in) {
+        if (!body.empty()) return std::nullopt;
+        return bad_request("dynamo.no_body", "the request has no body");
+    }
+    const auto& stream = *control.request_stream;  // read_control has seen to it
+    if (stream.is_tcp() && net::Address::parse(stream.address)) return std::nullopt;
+    return bad_request(
+        "dynamo.bad_request_stream",
+        fmt::format(
+            "the request's stream cannot be reached by {} at {}",
+            quoted_text(stream.transport),
+            quoted_text(stream.address)
+        )
+    );
+}
+
+}  // namespace
+
+DynamoPlane::DynamoPlane(Loop& loop, Options options)
+    : loop_{loop},
+      options_{std::move(options)},
+      failures_{std::chrono::seconds{10}},
+      calls_{options_.requests},
+      links_{options_.transports} {}
+
+DynamoPlane::~DynamoPlane() = default;
+
+Task<> DynamoPlane::serve(std::unique_ptr<net::Stream> stream, Bytes sniffed) {
+    DynamoConnection connection{*this, stream->remote()};
+    co_await connection.run(std::move(stream), std::move(sniffed));
+}
+
+std::string DynamoPlane::accept(const dynamo::RequestFrame& frame, const net::Address& from) {
+    auto message = dynamo::split_message(frame.payload);
+    if (!message) return undecodable(from, message.error());
+    auto control = dynamo::read_control(message->header);
+    if (!control) {
+        const auto home = dynamo::find_call_home(message->header);
+        if (!home || !net::Address::parse(home->info.address))
+            return undecodable(from, control.error());
+        violated(from, control.error());
+        answer_error(
+            home->info,
+            home->codec,
+            bad_request(control.error().detail(), control.error().message())
+        );
+        return {};
+    }
+    const auto& home = control->connection;
+    if (!home.is_tcp()) {
+        return undecodable(
+            from,
+            bad_request(
+                "dynamo.response_plane",
+                fmt::format(
+                    "response plane mismatch: frontend requested {}, worker configured tcp_server",
+                    quoted_text(home.transport)
+                )
+            )
+        );
+    }
+    if (const auto address = net::Address::parse(home.address); !address)
+        return undecodable(from, address.error());
+    if (answers_ >= options_.config.max_answers) {
+        return dynamo::refusal_text(
+            Error{ErrorCode::overloaded, "dynamo.too_many_answers", "too many open answers"}
+        );
+    }
+    if (const auto fault = fault_of(*control, message->body)) {
+        answer_error(home, control->codec, *fault);
+        return {};
+    }
+    return serve_request(frame, std::move(*control), std::move(message->body));
+}
+
+std::string DynamoPlane::serve_request(
+    const dynamo::RequestFrame& frame, dynamo::ControlHeader control, Bytes body
+) {
+    const auto home_of = [](const dynamo::ConnectionInfo& info) {
+        return DynamoAnswer::Home{info, *net::Address::parse(info.address)};
+    };
+    const auto codec = control.codec;
+    const auto answer = std::make_shared<DynamoAnswer>(*this, home_of(control.connection), codec);
+    auto served = std::make_unique<DynamoServerCall>(
+        answer, options_.config.max_item, calls_.token().child_token()
+    );
+    if (control.many_in) {
+        answer->expect_input(home_of(*control.request_stream));
+    } else {
+        served->take(std::move(body), true);
+    }
+    auto token = served->token();
+    std::unique_ptr<ServerCall> call{std::move(served)};
+    const dynamo::Request request{frame, std::move(control)};
+    auto serving = options_.dispatcher->dispatch(call, request.head());
+    if (!serving && is_bad_request(serving.error().code())) {
+        answer->fail(serving.error());
+        links_.spawn(DynamoAnswer::run(answer));
+        return {};
+    }
+    if (!serving) {
+        answer->discard();
+        if (serving.error().code() == ErrorCode::not_found)
+            return fmt::format("Server unavailable: unknown endpoint {}", frame.path);
+        return dynamo::refusal_text(serving.error());
+    }
+    // In this order: what the handler has ready leaves with the handshake.
+    Loop& begins_on = serving->loop == nullptr ? loop_ : *serving->loop;
+    calls_.spawn_on(begins_on, std::move(serving->task), std::move(token));
+    if (answer->has_input()) links_.spawn(DynamoAnswer::run_input(answer));
+    links_.spawn(DynamoAnswer::run(answer));
+    return {};
+}
+
+/// Nobody can be told but by the acknowledgement, after which a client goes elsewhere.
+std::string DynamoPlane::undecodable(const net::Address& from, const Error& error) {
+    sink().count("dynamo_undecodable_requests_total", 1);
+    violated(from, error);
+    return dynamo::refusal_text(error);
+}
+
+void DynamoPlane::answer_error(
+    const dynamo::ConnectionInfo& info, PayloadCodec codec, const Error& error
+) {
+    const auto answer = std::make_shared<DynamoAnswer>(
+        *this, DynamoAnswer::Home{info, *net::Address::parse(info.address)}, codec
+    );
+    answer->fail(error);
+    links_.spawn(DynamoAnswer::run(answer));
+}
+
+void DynamoPlane::answer_left() noexcept {
+    if (--unsent_ == 0) all_left_.set();
+}
+
+Task<> DynamoPlane::flushed() {
+    while (unsent_ > 0) {
+        all_left_.reset();
+        co_await all_left_.wait();
+    }
+}
+
+Task<> DynamoPlane::close() {
+    co_await calls_.close(CancelReason::shutdown);
+    co_await yield();  // what they said last is written at the end of a turn
+    co_await links_.close(CancelReason::shutdown);
+}
+
+void DynamoPlane::violated(const net::Address& peer, const Error& error) noexcept {
+    sink().count("dynamo_violations_total", 1);
+    std::uint64_t held_back = 0;
+    if (options_.violations != nullptr) {
+        const auto admitted = options_.violations->admit(loop_.now());
+        if (!admitted) return;
+        held_back = *admitted;
+    }
+    sink().report(
+        Severity::warn,
+        "stator::transport",
+        fmt::format("{}: {}{}", peer.to_string(), error.what(), and_unreported(held_back))
+    );
+}
+
+void DynamoPlane::call_home_failed(const net::Address& address, const Error& why) noexcept {
+    sink().count("dynamo_call_home_failures_total", 1);
+    const auto held_back = failures_.admit(loop_.now());
+    if (!held_back) return;
+    sink().report(
+        Severity::warn,
+        "stator::transport",
+        fmt::format(
+            "an accepted request was killed: its client cannot be called at {}: {}{}",
+            address.to_string(),
+            why.what(),
+            and_unreported(*held_back)
+        )
+    );
+}
+
+}  // namespace stator::transport
