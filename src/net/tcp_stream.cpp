@@ -44,20 +44,20 @@ public:
     }
     /// One that is being connected to `remote`.
     TcpStream(tcp::socket socket, Address remote) noexcept
-        : socket_{std::move(socket)}, remote_{std::move(remote)}, fresh_{true} {}
+        : socket_{std::move(socket)}, remote_{std::move(remote)} {}
 
     Task<std::size_t> read_some(std::span<const iovec> space) override {
-        // Nothing can have come yet: a read before the wait would be for nothing.
-        if (std::exchange(fresh_, false)) co_await ready(tcp::socket::wait_read);
-        std::array<asio::mutable_buffer, 2> parts{};
-        for (std::size_t i = 0; i < std::min(space.size(), parts.size()); ++i) {
-            parts[i] = asio::buffer(space[i].iov_base, space[i].iov_len);
-        }
-        auto [code, size] = co_await socket_.async_read_some(parts, use_task);
-        if (!code) co_return size;
-        if (code == asio::error::eof) co_return 0;
-        if (code == asio::error::operation_aborted && socket_.is_open()) throw_cancelled();
-        throw disconnected(remote_, code.message());
+        const auto parts = buffers_of(space);
+        const auto [code, size] = co_await socket_.async_read_some(parts, use_task);
+        auto read = outcome(code, size);
+        if (!read) throw read.error();
+        co_return *read;
+    }
+
+    Task<Result<std::size_t>> receive(std::span<const iovec> space) override {
+        const auto parts = buffers_of(space);
+        const auto [code, size] = co_await socket_.async_read_some(parts, use_task);
+        co_return outcome(code, size);
     }
 
     Result<std::size_t> try_write(std::span<const iovec> parts) noexcept override {
@@ -97,6 +97,19 @@ public:
     const Address& remote() const noexcept override { return remote_; }
 
 private:
+    static std::array<asio::mutable_buffer, 2> buffers_of(std::span<const iovec> space) noexcept {
+        std::array<asio::mutable_buffer, 2> parts{};
+        for (std::size_t i = 0; i < std::min(space.size(), parts.size()); ++i)
+            parts[i] = asio::buffer(space[i].iov_base, space[i].iov_len);
+        return parts;
+    }
+    /// Throws `cancelled` only.
+    Result<std::size_t> outcome(const ErrorCodeOf& code, std::size_t size) const {
+        if (!code) return size;
+        if (code == asio::error::eof) return 0;
+        if (code == asio::error::operation_aborted && socket_.is_open()) throw_cancelled();
+        return std::unexpected{disconnected(remote_, code.message())};
+    }
     Task<> ready(tcp::socket::wait_type direction) {
         const auto code = co_await socket_.async_wait(direction, use_task);
         if (!code) co_return;
@@ -107,7 +120,6 @@ private:
     tcp::socket socket_;
     mutable Address local_;  // of one that was dialled, when somebody asks
     Address remote_;
-    bool fresh_ = false;
 };
 
 asio::io_context& current_reactor() { return reactor_of(*Loop::current()); }

@@ -55,16 +55,20 @@ Task<> DynamoLink::read_to_end() {
             continue;
         }
         const auto parts = user_.space(space);
-        const auto size = co_await stream_->read_some({space.data(), parts});
+        const auto size = co_await stream_->receive({space.data(), parts});
         if (closed_) co_return;
-        if (size == 0) {
+        if (!size) {
+            lose(size.error());
+            co_return;
+        }
+        if (*size == 0) {
             peer_finished_ = true;
             if (finishing_ && output_.empty()) close();
             if (!finishing_) user_.peer_finished();
             co_return;
         }
         ++reads_;
-        if (!finishing_) user_.received(size);
+        if (!finishing_) user_.received(*size);
     }
 }
 

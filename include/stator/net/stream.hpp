@@ -24,6 +24,8 @@ public:
     /// the stream. Both the parts and their memory must stay until it completes. Errors:
     /// `disconnected`. Cancel safety: throws `cancelled`; nothing was read.
     virtual Task<std::size_t> read_some(std::span<const iovec> space) = 0;
+    /// The same where a lost connection is no exception but the usual end.
+    virtual Task<Result<std::size_t>> receive(std::span<const iovec> space) = 0;
     /// Writes what the kernel takes at once, in the order of `parts`; 0 when it takes nothing now.
     /// Errors: `disconnected`. Never waits.
     virtual Result<std::size_t> try_write(std::span<const iovec> parts) noexcept = 0;
