@@ -169,10 +169,11 @@ void DynamoAnswer::unreachable(const net::Address& address, const Error& why) no
 void DynamoAnswer::received(std::size_t size) {
     reader_.received(size);
     while (!link_.closed()) {
-        const auto message = reader_.next();
-        if (!message) return violated(message.error());
-        if (!message->has_value()) return;
-        if (const auto good = hear(**message); !good) return violated(good.error());
+        const auto read = reader_.next();
+        if (!read) return violated(read.error());
+        const auto& message = *read;
+        if (!message) return;
+        if (const auto good = hear(*message); !good) return violated(good.error());
     }
 }
 

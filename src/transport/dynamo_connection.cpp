@@ -43,14 +43,15 @@ void DynamoConnection::received(std::size_t size) {
 
 void DynamoConnection::take_frames() {
     while (!link_.full()) {
-        const auto frame = reader_.next();
-        if (!frame) return refuse(frame.error());
-        if (!frame->has_value()) {
+        const auto read = reader_.next();
+        if (!read) return refuse(read.error());
+        const auto& frame = *read;
+        if (!frame) {
             link_.resume();
             return watch_frame();
         }
         ++frames_;
-        dynamo::put_ack(link_.output(), plane_.accept(**frame, peer_));
+        dynamo::put_ack(link_.output(), plane_.accept(*frame, peer_));
         link_.touch();
     }
     link_.pause();

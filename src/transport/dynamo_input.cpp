@@ -41,10 +41,11 @@ void DynamoInput::received(std::size_t size) {
 void DynamoInput::take_messages() {
     while (!link_.closed()) {
         if (kept_ >= window_) return link_.pause();
-        auto message = reader_.next();
-        if (!message) return answer_.violated(message.error());
-        if (!message->has_value()) return link_.resume();
-        if (const auto good = take(std::move(**message)); !good)
+        auto read = reader_.next();
+        if (!read) return answer_.violated(read.error());
+        auto& message = *read;
+        if (!message) return link_.resume();
+        if (const auto good = take(std::move(*message)); !good)
             return answer_.violated(good.error());
     }
 }

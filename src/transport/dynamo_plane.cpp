@@ -41,7 +41,8 @@ std::optional<Error> fault_of(const dynamo::ControlHeader& control, const Bytes&
         if (!body.empty()) return std::nullopt;
         return bad_request("dynamo.no_body", "the request has no body");
     }
-    const auto& stream = *control.request_stream;  // read_control has seen to it
+    // read_control has seen to it that there is one.
+    const auto stream = control.request_stream.value_or(dynamo::ConnectionInfo{});
     if (stream.is_tcp() && net::Address::parse(stream.address)) return std::nullopt;
     return bad_request(
         "dynamo.bad_request_stream",
@@ -123,7 +124,7 @@ std::string DynamoPlane::serve_request(
     auto served = std::make_unique<DynamoServerCall>(
         answer, options_.config.max_item, calls_.token().child_token()
     );
-    if (control.many_in) {
+    if (control.many_in && control.request_stream) {
         answer->expect_input(home_of(*control.request_stream));
     } else {
         served->take(std::move(body), true);

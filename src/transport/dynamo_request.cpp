@@ -44,10 +44,11 @@ bool find_texts(
 ) {
     if (!in.begin_map()) return false;
     for (;;) {
-        const auto key = in.next_key();
-        if (!key) return false;
-        if (!key->has_value()) return true;
-        const auto found = std::ranges::find(names, **key);
+        const auto next = in.next_key();
+        if (!next) return false;
+        const auto& key = *next;
+        if (!key) return true;
+        const auto found = std::ranges::find(names, *key);
         const auto kind = in.peek();
         if (found != names.end() && kind && *kind == ValueKind::string) {
             auto text = in.string();
@@ -57,6 +58,35 @@ bool find_texts(
             return false;
         }
     }
+}
+
+/// The parts of a control header that say where an answer is waited for; as many as can be read.
+struct HomeTexts {
+    std::optional<std::string> codec;
+    std::optional<std::string> transport;
+    std::optional<std::string> info;
+};
+
+/// False where nothing more can be read.
+bool take_home_text(ValueReader& in, HomeTexts& texts) {
+    using namespace std::string_view_literals;
+    const auto next = in.next_key();
+    if (!next) return false;
+    const auto& key = *next;
+    const auto kind = key ? in.peek() : Result<ValueKind>{ValueKind::null};
+    if (!key || !kind) return false;
+    if (*key == "connection_info" && *kind == ValueKind::map) {
+        std::array<std::optional<std::string>, 2> to;
+        if (!find_texts(in, std::array{"transport"sv, "info"sv}, to)) return false;
+        texts.transport = std::move(to[0]);
+        texts.info = std::move(to[1]);
+        return true;
+    }
+    if (*key != "payload_codec" || *kind != ValueKind::string) return in.skip().has_value();
+    auto name = in.string();
+    if (!name) return false;
+    texts.codec = std::move(*name);
+    return true;
 }
 
 }  // namespace
@@ -86,10 +116,9 @@ void Request::take_path(std::string_view path) {
 /// Headers that cannot be read are as good as none.
 void Request::take_trace(std::string_view headers) {
     const auto read = read_headers(headers);
-    if (!read || !read->traceparent) return;
-    auto trace = observe::TraceContext::parse(
-        *read->traceparent, read->tracestate ? std::string_view{*read->tracestate} : ""
-    );
+    if (!read) return;
+    auto trace =
+        observe::TraceContext::parse(read->traceparent.value_or(""), read->tracestate.value_or(""));
     if (trace) trace_ = std::move(*trace);
 }
 
@@ -123,31 +152,20 @@ CallHead Request::head() const noexcept {
 std::optional<CallHome> find_call_home(const Bytes& header) {
     using namespace std::string_view_literals;
     ValueReader in{header, PayloadCodec::json, {.max_size = max_control_size}};
+    HomeTexts texts;
     if (!in.begin_map()) return std::nullopt;
-    std::array<std::optional<std::string>, 2> outer;
-    CallHome found;
-    for (;;) {
-        const auto key = in.next_key();
-        if (!key || !key->has_value()) break;  // what was found before counts
-        const auto kind = in.peek();
-        if (!kind) break;
-        if (**key == "connection_info" && *kind == ValueKind::map) {
-            if (!find_texts(in, std::array{"transport"sv, "info"sv}, outer)) break;
-        } else if (**key == "payload_codec" && *kind == ValueKind::string) {
-            const auto name = in.string();
-            if (!name) break;
-            if (*name == "msgpack") found.codec = PayloadCodec::msgpack;
-        } else if (!in.skip()) {
-            break;
-        }
+    while (take_home_text(in, texts)) {
     }
-    if (outer[0] != ConnectionInfo::tcp_server || !outer[1]) return std::nullopt;
+    if (texts.transport != ConnectionInfo::tcp_server || !texts.info) return std::nullopt;
     std::array<std::optional<std::string>, 2> inner;
-    ValueReader info{Bytes::of_static(*outer[1]), PayloadCodec::json};
-    if (!find_texts(info, std::array{"address"sv, "subject"sv}, inner) || !inner[0] || !inner[1])
-        return std::nullopt;
-    found.info.address = std::move(*inner[0]);
-    found.info.subject = std::move(*inner[1]);
+    ValueReader info{Bytes::of_static(*texts.info), PayloadCodec::json};
+    if (!find_texts(info, std::array{"address"sv, "subject"sv}, inner)) return std::nullopt;
+    auto& [address, subject] = inner;
+    if (!address || !subject) return std::nullopt;
+    CallHome found;
+    found.info.address = std::move(*address);
+    found.info.subject = std::move(*subject);
+    if (texts.codec == "msgpack") found.codec = PayloadCodec::msgpack;
     return found;
 }
 
