@@ -142,9 +142,10 @@ struct Home {
 /// Nothing at the end of the connection.
 inline Task<std::optional<dynamo::Message>> next_message(Home* home) {
     for (;;) {
-        auto message = home->reader->next();
-        if (!message) throw message.error();
-        if (message->has_value()) co_return std::move(**message);
+        auto read = home->reader->next();
+        if (!read) throw read.error();
+        auto& message = *read;
+        if (message) co_return std::move(*message);
         std::array<iovec, 2> space{};
         const auto parts = home->reader->space(space);
         const auto size = co_await home->stream->read_some({space.data(), parts});
@@ -171,10 +172,12 @@ inline Task<Answer> rest_of_answer(Home* home, PayloadCodec codec = PayloadCodec
     Answer answer;
     answer.subject = home->subject;
     for (;;) {
-        const auto message = co_await as_result(next_message(home));
-        answer.lost = !message;
-        if (!message || !message->has_value()) co_return answer;
-        const auto& [header, body] = **message;
+        const auto read = co_await as_result(next_message(home));
+        answer.lost = !read;
+        if (!read) co_return answer;
+        const auto& message = *read;
+        if (!message) co_return answer;
+        const auto& [header, body] = *message;
         if (!header.empty() && header.view().starts_with("{")) {
             answer.prologue = header.view() == R"({"error":null})";
         } else if (!header.empty()) {
@@ -253,11 +256,10 @@ public:
     }
     /// The next worker that calls home, after its handshake.
     Task<Home> home() {
-        auto accepted = co_await listener->accept();
         Home home;
-        home.stream = std::move(*accepted).attach();
-        const auto message = co_await next_message(&home);
-        const auto handshake = dynamo::read_handshake(message.value().header).value();
+        home.stream = must(co_await listener->accept()).attach();
+        const auto message = must(co_await next_message(&home));
+        const auto handshake = dynamo::read_handshake(message.header).value();
         home.subject = handshake.subject;
         home.type = handshake.stream_type;
         co_return home;

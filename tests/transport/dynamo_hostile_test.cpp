@@ -156,7 +156,7 @@ TEST_F(DynamoHostile, ResetsAtEveryByteOfAnAnswerLeaveNothing) {
         for (std::size_t taken = 0; taken < 330; taken += 3) {
             co_await client.send({});
             EXPECT_EQ(co_await client.ack(), "");
-            const auto stream = std::move(*co_await client.listener->accept()).attach();
+            const auto stream = must(co_await client.listener->accept()).attach();
             if (taken > 0) co_await read_exactly(stream.get(), taken);
             stream->close();
         }

@@ -19,10 +19,10 @@ using namespace test;
 Serve echo(int n = 1) {
     return [n](ServerCall* call) -> Task<> {
         return [](ServerCall* served, int times) -> Task<> {
-            const auto request = co_await served->next();
+            const auto request = must(co_await served->next());
             for (int i = 0; i < times; ++i) {
                 if (!served->can_send()) co_await served->writable();
-                if (!served->send(*request, false)) co_return;
+                if (!served->send(request, false)) co_return;
             }
             served->end();
         }(call, n);
@@ -51,10 +51,10 @@ public:
 /// Sends an item a millisecond until it is stopped or killed.
 Task<> tick(ServerCall* call, Observer* observer) {
     call->observe(observer);
-    const auto request = co_await call->next();
+    const auto request = must(co_await call->next());
     while (observer->stops == 0) {
         if (!call->can_send()) co_await call->writable();
-        if (!call->send(*request, false)) break;
+        if (!call->send(request, false)) break;
         co_await sleep_for(1ms);
     }
     call->end();
@@ -97,8 +97,7 @@ TEST_F(DynamoServer, AnAnswerIsHandshakePrologueItemsFinalSentinel) {
     run([this]() -> Task<> {
         co_await client.send({.body = "5"});
         EXPECT_EQ(co_await client.ack(), "");
-        auto accepted = co_await client.listener->accept();
-        const auto stream = std::move(*accepted).attach();
+        const auto stream = must(co_await client.listener->accept()).attach();
         const auto expected =
             message_bytes(R"({"subject":"subject","stream_type":"response"})", "") +
             message_bytes(R"({"error":null})", "") +
@@ -148,7 +147,7 @@ TEST_F(DynamoServer, AnItemBeyondTheLimitFailsTheCallOnly) {
     run([this]() -> Task<> {
         const auto answer = co_await client.call({});
         EXPECT_EQ(answer.items.size(), 1U);
-        EXPECT_EQ(answer.error.value().code(), ErrorCode::payload_too_large);
+        EXPECT_EQ(must(answer.error).code(), ErrorCode::payload_too_large);
         EXPECT_TRUE(answer.final && answer.sentinel);
     });
 }
@@ -251,7 +250,7 @@ TEST_F(DynamoServer, ARequestThatIsBadInItselfIsAnsweredByAnItem) {
             EXPECT_EQ(co_await client.ack(), "");
             const auto answer = co_await client.answer();
             EXPECT_TRUE(answer.prologue && answer.final && answer.sentinel);
-            EXPECT_EQ(answer.error.value().code(), ErrorCode::invalid_request);
+            EXPECT_EQ(must(answer.error).code(), ErrorCode::invalid_request);
             EXPECT_EQ(answer.subject, "subject");
         }
         EXPECT_TRUE(dispatcher.seen.empty());
@@ -390,7 +389,7 @@ TEST_F(DynamoServer, AResetKillsAtOnce) {
     serve_waiting();
     run([this]() -> Task<> {
         co_await client.send({});
-        const auto stream = std::move(*co_await client.listener->accept()).attach();
+        const auto stream = must(co_await client.listener->accept()).attach();
         co_await read_some(stream.get(), 1);
         stream->close();  // with unread input: a reset
         EXPECT_TRUE(co_await until([&] { return observer.kills == 1; }));
@@ -446,8 +445,8 @@ TEST_F(DynamoServer, ErrorsAreItemsBeforeFinalAndSentinel) {
             const auto answer = co_await client.call({});
             EXPECT_TRUE(answer.prologue && answer.final && answer.sentinel);
             EXPECT_EQ(answer.items.size(), items);
-            EXPECT_EQ(answer.error.value().code(), ErrorCode::not_found);
-            EXPECT_EQ(answer.error.value().detail(), "test.detail");
+            EXPECT_EQ(must(answer.error).code(), ErrorCode::not_found);
+            EXPECT_EQ(must(answer.error).detail(), "test.detail");
         });
     }
 }
@@ -456,7 +455,7 @@ TEST_F(DynamoServer, ACallThatIsDroppedWithoutAnEndFails) {
     dispatcher.serve = [](ServerCall*) -> Task<> { return []() -> Task<> { co_return; }(); };
     run([this]() -> Task<> {
         const auto answer = co_await client.call({});
-        EXPECT_EQ(answer.error.value().detail(), "transport.abandoned");
+        EXPECT_EQ(must(answer.error).detail(), "transport.abandoned");
         EXPECT_TRUE(answer.final && answer.sentinel);
     });
 }
@@ -601,7 +600,7 @@ TEST_F(DynamoInputs, AHandlerThatEndsFirstClosesTheInput) {
         co_await put(message_bytes("", "1"));
         EXPECT_FALSE((co_await next_message(&input)).has_value());
         const auto answer = co_await rest_of_answer(&home);
-        EXPECT_EQ(answer.error.value().code(), ErrorCode::invalid_request);
+        EXPECT_EQ(must(answer.error).code(), ErrorCode::invalid_request);
         EXPECT_TRUE(answer.final && answer.sentinel);
     });
 }

@@ -37,6 +37,13 @@ inline void on_a_loop(std::function<Task<>()> body) {
     if (failure) ADD_FAILURE() << failure->what();
 }
 
+/// The value without which the test cannot go on.
+template <class T>
+T must(std::optional<T> value) {
+    if (!value) throw Error{ErrorCode::internal, "the test expects a value here"};
+    return std::move(*value);
+}
+
 /// Two ends of one connection.
 struct StreamPair {
     std::unique_ptr<net::Stream> near;
@@ -47,7 +54,7 @@ inline Task<StreamPair> stream_pair() {
     const auto listener = co_await net::Listener::bind({"127.0.0.1", 0});
     StreamPair pair;
     pair.near = net::start_dial(listener->address()).value();
-    pair.far = std::move(*co_await listener->accept()).attach();
+    pair.far = must(co_await listener->accept()).attach();
     co_return pair;
 }
 
