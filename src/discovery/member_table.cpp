@@ -18,6 +18,10 @@ std::string_view to_string(Standing standing) noexcept {
             return "quarantined";
         case Standing::draining:
             return "draining";
+        case Standing::refusing:
+            return "refusing";
+        case Standing::full:
+            return "full";
     }
     return "unknown";
 }
@@ -38,6 +42,10 @@ std::string_view to_string(LinkEvent event) noexcept {
             return "gone";
         case LinkEvent::closed:
             return "closed";
+        case LinkEvent::refusing:
+            return "refusing";
+        case LinkEvent::full:
+            return "full";
     }
     return "unknown";
 }
@@ -58,6 +66,7 @@ Standing MemberTable::standing(const Row& row) noexcept {
         case Link::healthy:
             break;
     }
+    if (row.aside != Standing::ready) return row.aside;
     return row.present ? Standing::ready : Standing::lingering;
 }
 
@@ -81,6 +90,7 @@ void MemberTable::publish(Row& row, std::shared_ptr<const Instance> instance) {
     if (*row.instance != *instance) row.instance = std::move(instance);
     row.present = true;
     row.said_draining = false;
+    row.aside = Standing::ready;
     if (row.link == Link::quarantined || row.link == Link::probing || row.link == Link::gone) {
         row.link = Link::unknown;
         row.backoff.reset();
@@ -126,7 +136,8 @@ bool MemberTable::depart(Row& row, TimePoint now) {
 }
 
 bool MemberTable::may_linger(const Row& row) noexcept {
-    return row.link == Link::healthy && !row.said_draining && !row.instance->draining();
+    return row.link == Link::healthy && row.instance->mux && !row.said_draining &&
+           !row.instance->draining();
 }
 
 bool MemberTable::report(InstanceId id, LinkEvent event, TimePoint now) {
@@ -186,7 +197,17 @@ void MemberTable::apply(Row& row, LinkEvent event, TimePoint now) {
         case LinkEvent::closed:
             if (row.link == Link::healthy || row.link == Link::silent) row.link = Link::unknown;
             return;
+        case LinkEvent::refusing:
+            return put_aside(row, Standing::refusing, now + policy_.put_aside);
+        case LinkEvent::full:
+            return put_aside(row, Standing::full, now + policy_.put_aside_full);
     }
+}
+
+void MemberTable::put_aside(Row& row, Standing standing, TimePoint until) noexcept {
+    if (row.aside == Standing::refusing && until < row.aside_until) return;
+    row.aside = standing;
+    row.aside_until = until;
 }
 
 void MemberTable::quarantine(Row& row, TimePoint now) {
@@ -204,6 +225,10 @@ void MemberTable::tick(TimePoint now) {
             row.link = Link::unknown;
             changed_ = true;
         }
+        if (row.aside != Standing::ready && row.aside_until <= now) {
+            row.aside = Standing::ready;
+            changed_ = true;
+        }
         const bool over = !row.present && row.linger_until <= now;
         changed_ = changed_ || over;
         at = over ? rows_.erase(at) : std::next(at);
@@ -214,6 +239,7 @@ TimePoint MemberTable::next_wake() const noexcept {
     auto next = TimePoint::max();
     for (const auto& [key, row] : rows_) {
         if (row.link == Link::quarantined) next = std::min(next, row.until);
+        if (row.aside != Standing::ready) next = std::min(next, row.aside_until);
         if (!row.present) next = std::min(next, row.linger_until);
     }
     return next;

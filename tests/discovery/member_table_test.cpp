@@ -330,6 +330,44 @@ TEST_F(MemberTableTest, ReportsReachEverythingAtAnAddress) {
     EXPECT_EQ(routable(), "2");
 }
 
+TEST_F(MemberTableTest, ARefusalPutsAsideForAWhile) {
+    make({.probing = true});
+    snapshot({1, 2});
+    report(1, LinkEvent::refusing);
+    report(2, LinkEvent::full);
+    EXPECT_EQ(standings(), "1:refusing 2:full");
+    EXPECT_EQ(routable(), "");
+    // A connection is no proof that it takes requests again; the longer of two stays.
+    report(1, LinkEvent::healthy);
+    report(1, LinkEvent::full);
+    advance(250ms);
+    EXPECT_TRUE(table_.changed());
+    EXPECT_EQ(standings(), "1:refusing 2:ready");
+    EXPECT_TRUE(table_.take_probes(now_).empty());
+    EXPECT_TRUE(advance_to_wake());
+    EXPECT_EQ(now_, TimePoint{1h} + 5s);
+    EXPECT_EQ(standings(), "1:ready 2:ready");
+    EXPECT_FALSE(advance_to_wake());
+    // Written anew, it begins anew.
+    report(1, LinkEvent::refusing);
+    put(1);
+    EXPECT_EQ(standings(), "1:ready 2:ready");
+    // What is worse counts.
+    report(1, LinkEvent::refusing);
+    report(1, LinkEvent::lost);
+    EXPECT_EQ(standings(), "1:quarantined 2:ready");
+}
+
+TEST_F(MemberTableTest, WithoutAMuxNothingLingers) {
+    auto plain = *instance(4);
+    plain.mux.reset();
+    table_.put(record(std::make_shared<const Instance>(plain)));
+    report(4, LinkEvent::healthy);
+    EXPECT_EQ(standings(), "4:ready");
+    table_.removed(plain.key(), now_);
+    EXPECT_EQ(standings(), "");
+}
+
 TEST_F(MemberTableTest, ProbesComeBeforeRequests) {
     make({.probing = true});
     snapshot({1, 2});

@@ -18,6 +18,8 @@ enum class Standing : std::uint8_t {
     suspect = 3,      ///< its connection does not answer
     quarantined = 4,  ///< connection lost or refused; tried again later
     draining = 5,     ///< it said that it takes no more
+    refusing = 6,     ///< it refused a request: left alone for a while
+    full = 7,         ///< it had no room for a request: left alone for a moment
 };
 
 std::string_view to_string(Standing standing) noexcept;

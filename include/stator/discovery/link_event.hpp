@@ -14,6 +14,8 @@ enum class LinkEvent : std::uint8_t {
     draining = 5,  ///< it said that it takes no more requests
     gone = 6,      ///< it answered that it is not (or no longer) this instance
     closed = 7,    ///< we closed the connection: nothing is known any more
+    refusing = 8,  ///< it refused a request as one that it cannot serve at all, or left it lying
+    full = 9,      ///< it refused a request for want of room
 };
 
 std::string_view to_string(LinkEvent event) noexcept;

@@ -22,6 +22,9 @@ struct RoutingPolicy {
     /// jitter, up to the maximum.
     Duration quarantine = std::chrono::milliseconds{500};
     Duration max_quarantine = std::chrono::seconds{30};
+    /// Out of routing after a refusal; the next request is the trial.
+    Duration put_aside = std::chrono::seconds{5};
+    Duration put_aside_full = std::chrono::milliseconds{250};
     /// True: a quarantined instance comes back only after a successful probe. False: it comes back
     /// for a trial.
     bool probing = false;
@@ -38,8 +41,11 @@ struct RoutingPolicy {
 ///    link or a new record.
 /// 3. Silent: suspect, until healthy again; lost ends that, too.
 /// 4. Gone from the store: with a healthy link lingering, for `policy.linger`; anything else: out.
-///    Published again meanwhile: as if never gone.
+///    Published again meanwhile: as if never gone. Only the mux proves a link healthy: without one,
+///    nothing lingers.
 /// 5. `gone`: out, until its record is published again.
+/// 6. Refusing or full: out for a fixed while, whatever its link says, or until its record is
+///    published again. (The original's routers leave an instance alone for 5 s and 1 s.)
 ///
 /// One owner at a time. Time goes in as an argument and must not go backwards.
 class MemberTable {
@@ -79,7 +85,9 @@ private:
         Link link = Link::unknown;
         bool present = true;
         bool said_draining = false;
-        TimePoint until{};  // end of the quarantine
+        TimePoint until{};                 // end of the quarantine
+        Standing aside = Standing::ready;  // refusing or full, until:
+        TimePoint aside_until{};
         TimePoint linger_until{};
         Backoff backoff;
     };
@@ -93,6 +101,7 @@ private:
     bool report_where(Matches matches, LinkEvent event, TimePoint now);
     void apply(Row& row, LinkEvent event, TimePoint now);
     void quarantine(Row& row, TimePoint now);
+    static void put_aside(Row& row, Standing standing, TimePoint until) noexcept;
     static Standing standing(const Row& row) noexcept;
 
     RoutingPolicy policy_;
