@@ -1,5 +1,6 @@
 #include "stator/component/client.hpp"
 
+#include <algorithm>
 #include <map>
 
 #include <fmt/format.h>
@@ -16,8 +17,12 @@ Error no_instances(const EndpointId& endpoint, const discovery::InstanceSet& set
     std::string found;
     for (const auto& [standing, count] : standings)
         found += fmt::format("{}{} {}", found.empty() ? "" : ", ", count, standing);
+    // Then a moment later may do, and the caller should know that.
+    const bool full = std::ranges::any_of(set.members, [](const discovery::Member& member) {
+        return member.standing == discovery::Standing::full;
+    });
     return Error{
-        ErrorCode::unavailable,
+        full ? ErrorCode::overloaded : ErrorCode::unavailable,
         "component.no_instances",
         found.empty()
             ? fmt::format("no instance of {} is registered", endpoint.to_string())

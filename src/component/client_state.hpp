@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "component/cluster_state.hpp"
+#include "component/departures.hpp"
 #include "stator/component/client.hpp"
 #include "stator/discovery/endpoint_watch.hpp"
 #include "stator/discovery/snapshot.hpp"
@@ -21,6 +22,14 @@ struct ClientState {
           watch{std::move(watch_)},
           path{watch->endpoint().to_path()},
           readers{cluster->loops()} {}
+    ClientState(const ClientState&) = delete;
+    ClientState& operator=(const ClientState&) = delete;
+
+    ~ClientState() {
+        for (std::size_t i = 0; i < readers.size(); ++i) {
+            if (const auto& own = readers.at(i).departures) own->stop();
+        }
+    }
 
     /// This loop's view of the instances; valid until the next call.
     const discovery::InstanceSet& current() {
@@ -34,8 +43,16 @@ struct ClientState {
     const std::string path;  // as calls name the endpoint
     struct Reader {
         std::optional<discovery::Snapshot<discovery::InstanceSet>::Reader> reader;
+        std::shared_ptr<Departures> departures;
     };
     PerLoop<Reader> readers;
+
+    /// Tells this loop's unanswered calls when their instance leaves discovery.
+    Departures& departures() {
+        auto& own = readers.current().departures;
+        if (!own) own = Departures::start(watch, cluster->feeds());
+        return *own;
+    }
 };
 
 /// "no instance of ns.c.e can take requests: 2 quarantined, 1 draining".

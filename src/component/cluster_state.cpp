@@ -117,8 +117,13 @@ Task<> ClusterState::connect() {
 }
 
 Task<bool> ClusterState::probe(std::shared_ptr<const discovery::Instance> instance) {
-    if (!instance->mux) co_return false;
-    const auto connection = co_await as_result(pool().connect(instance->mux->address));
+    if (instance->mux) {
+        const auto connection = co_await as_result(pool().connect(instance->mux->address));
+        co_return connection.has_value();
+    }
+    if (instance->transport.kind != discovery::TransportKind::tcp) co_return false;
+    const std::string address{instance->transport.host_port()};
+    const auto connection = co_await as_result(dynamo_pool().connect(address));
     co_return connection.has_value();
 }
 
@@ -205,6 +210,40 @@ transport::MuxPool& ClusterState::pool() {
     return *side.pool;
 }
 
+transport::DynamoPool& ClusterState::dynamo_pool() {
+    auto& side = sides_.current();
+    if (!side.dynamo_pool) {
+        side.dynamo_pool = std::make_unique<transport::DynamoPool>(transport::DynamoPool::Options{
+            .config = config_.dynamo,
+            .connect_timeout = config_.connect_timeout,
+            .observer = this,
+            .transports = runtime_.transports_token(),
+        });
+    }
+    return *side.dynamo_pool;
+}
+
+Task<std::shared_ptr<transport::CallHomeServer>> ClusterState::call_home() {
+    const auto permit = co_await call_home_start_.acquire();
+    if (!call_home_) {
+        if (torn_down_.load()) {
+            throw Error{
+                ErrorCode::unavailable, "component.closed", "this process has left the cluster"
+            };
+        }
+        transport::CallHomeServer::Options options;
+        options.bind = {config_.response_host.value_or("127.0.0.1"), config_.response_port};
+        options.advertise_host = config_.response_advertise_host.value_or("");
+        options.advertise_port = config_.response_advertise_port.value_or(std::uint16_t{0});
+        for (std::size_t i = 0; i < sides_.size(); ++i) options.loops.push_back(&loop_at(i));
+        options.transports = runtime_.transports_token();
+        call_home_ =
+            co_await on_loop(loop_at(0), transport::CallHomeServer::start(std::move(options)));
+    }
+    sides_.current().call_home = call_home_;
+    co_return call_home_;
+}
+
 TaskScope& ClusterState::feeds() {
     auto& side = sides_.current();
     if (!side.feeds) side.feeds = std::make_unique<TaskScope>(runtime_.transports_token());
@@ -283,6 +322,9 @@ Task<> ClusterState::close_pool() {
     auto& side = sides_.current();
     if (side.pool) co_await side.pool->close();
     side.pool.reset();
+    if (side.dynamo_pool) co_await side.dynamo_pool->close();
+    side.dynamo_pool.reset();
+    side.call_home.reset();
     // Their calls have ended with the connections.
     if (side.feeds) co_await side.feeds->close(CancelReason::shutdown);
     side.feeds.reset();
@@ -299,11 +341,19 @@ Task<> ClusterState::close_server(Deadline deadline) {
     server_.reset();  // here, on the loop that its listener belongs to
 }
 
+Task<> ClusterState::close_call_home() {
+    const auto permit = co_await call_home_start_.acquire();
+    if (!call_home_) co_return;
+    co_await call_home_->close();
+    call_home_.reset();
+}
+
 Task<> ClusterState::tear_down(Deadline deadline) {
     if (torn_down_.exchange(true)) co_return;
     const auto self = shared_from_this();
     if (server_) co_await on_loop(loop_at(0), close_server(deadline));
     for (std::size_t i = 0; i < sides_.size(); ++i) co_await on_loop(loop_at(i), close_pool());
+    co_await on_loop(loop_at(0), close_call_home());
     if (discovery_) co_await discovery_->close();
     // Last: locks and barriers of the application may hang on the lease.
     (void)co_await as_result(with_deadline(deadline, lease_.revoke()));

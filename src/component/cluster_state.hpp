@@ -15,6 +15,8 @@
 #include "stator/runtime/runtime.hpp"
 #include "stator/runtime/semaphore.hpp"
 #include "stator/store/key_value_store.hpp"
+#include "stator/transport/call_home_server.hpp"
+#include "stator/transport/dynamo_pool.hpp"
 #include "stator/transport/mux_pool.hpp"
 #include "stator/transport/request_server.hpp"
 
@@ -56,8 +58,16 @@ public:
     /// Whether another endpoint of the same instance goes on when this one ends.
     bool serves_others(const Served& served) const;
 
-    /// This loop's connections.
+    /// This loop's connections, by plane.
     transport::MuxPool& pool();
+    transport::DynamoPool& dynamo_pool();
+    /// Where workers of the Dynamo plane call home, started by whoever comes first; a start that
+    /// failed may be tried again.
+    Task<std::shared_ptr<transport::CallHomeServer>> call_home();
+    /// The same, if it has been asked for on this loop before; null otherwise.
+    const std::shared_ptr<transport::CallHomeServer>& known_call_home() {
+        return sides_.current().call_home;
+    }
     /// Owns the tasks that pull the input streams of this loop's calls.
     TaskScope& feeds();
 
@@ -68,6 +78,8 @@ private:
     /// What belongs to one loop.
     struct Side {
         std::unique_ptr<transport::MuxPool> pool;
+        std::unique_ptr<transport::DynamoPool> dynamo_pool;
+        std::shared_ptr<transport::CallHomeServer> call_home;
         std::optional<discovery::Snapshot<ServedTable>::Reader> served;
         std::unique_ptr<TaskScope> feeds;
     };
@@ -75,6 +87,7 @@ private:
     Task<std::shared_ptr<store::KeyValueStore>> open_store();
     Task<bool> probe(std::shared_ptr<const discovery::Instance> instance);
     Task<> close_pool();
+    Task<> close_call_home();
     Task<> close_server(Deadline deadline);
     Loop& loop_at(std::size_t index) const noexcept;
 
@@ -98,6 +111,8 @@ private:
     store::Lease lease_;
     std::unique_ptr<discovery::Discovery> discovery_;
     Semaphore server_start_{1};
+    Semaphore call_home_start_{1};
+    std::shared_ptr<transport::CallHomeServer> call_home_;  // under call_home_start_
     std::unique_ptr<transport::RequestServer> server_;
     std::mutex served_change_;
     discovery::Snapshot<ServedTable> served_{std::make_shared<ServedTable>()};

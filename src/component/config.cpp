@@ -47,6 +47,14 @@ DistributedConfig DistributedConfig::from_settings(const settings::Settings& set
     config.advertise_host = unless(settings.tcp.advertise_host, std::string{});
     config.advertise_port = unless(settings.tcp.advertise_port, std::uint16_t{0});
     config.connect_timeout = settings.tcp.connect_timeout;
+    config.response_host = unless(settings.tcp.response_host, std::string{});
+    config.response_port = settings.tcp.response_port;
+    config.response_advertise_host = unless(settings.tcp.response_advertise_host, std::string{});
+    config.response_advertise_port = unless(settings.tcp.response_advertise_port, std::uint16_t{0});
+    config.dynamo.ack_timeout = settings.tcp.request_timeout;
+    config.dynamo.home_timeout = settings.tcp.call_home_timeout;
+    config.dynamo.prologue_timeout = settings.tcp.prologue_timeout;
+    config.dynamo.max_request = settings.tcp.max_message_size;
     config.settle = settings.worker.settle_time;
     config.long_step = settings.runtime.long_step;
     config.max_dynamo_request = settings.tcp.max_message_size;

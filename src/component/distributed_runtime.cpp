@@ -36,6 +36,10 @@ Endpoint DistributedRuntime::endpoint(EndpointId id) const {
     return Endpoint{state_, std::move(id)};
 }
 
+Task<std::shared_ptr<transport::CallHomeServer>> DistributedRuntime::tcp_server() const {
+    return state_->call_home();
+}
+
 Task<> DistributedRuntime::close(Deadline deadline) const { return state_->tear_down(deadline); }
 
 Namespace Namespace::ns(std::string_view name) const {

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <variant>
 
 #include <fmt/format.h>
 
@@ -11,6 +12,7 @@
 #include "stator/runtime/combinators.hpp"
 #include "stator/runtime/timer.hpp"
 #include "stator/runtime/token_wait.hpp"
+#include "stator/transport/dynamo_call.hpp"
 #include "stator/transport/mux_call.hpp"
 
 namespace stator::inline component {
@@ -19,6 +21,7 @@ using discovery::Instance;
 using discovery::LinkEvent;
 using transport::CallFate;
 using transport::ClientCall;
+using transport::DynamoCall;
 using transport::MuxCall;
 
 std::string_view to_string(RouterMode mode) noexcept {
@@ -29,6 +32,18 @@ std::string_view to_string(RouterMode mode) noexcept {
             return "random";
         case RouterMode::direct:
             return "direct";
+    }
+    return "unknown";
+}
+
+std::string_view to_string(Plane plane) noexcept {
+    switch (plane) {
+        case Plane::any:
+            return "any";
+        case Plane::mux:
+            return "mux";
+        case Plane::dynamo:
+            return "dynamo";
     }
     return "unknown";
 }
@@ -58,6 +73,21 @@ constexpr std::size_t max_attempts = 3;
 constexpr std::uint16_t mux_version = 1;
 
 using InstancePtr = std::shared_ptr<const Instance>;
+
+/// The best plane that is allowed and spoken on both sides; nothing if there is none.
+std::optional<Plane> common_plane(const Instance& instance, Plane allowed) noexcept {
+    if (allowed != Plane::dynamo && instance.mux && instance.mux->speaks(mux_version))
+        return Plane::mux;
+    if (allowed != Plane::mux && instance.transport.kind == discovery::TransportKind::tcp)
+        return Plane::dynamo;
+    return std::nullopt;
+}
+
+/// What a call by Dynamo's planes needs.
+struct DynamoWay {
+    std::shared_ptr<transport::DynamoRequestConnection> connection;
+    std::shared_ptr<transport::CallHomeServer> home;
+};
 
 /// The instances that a call was sent to so far, and what came of the last one.
 class Attempts {
@@ -153,26 +183,31 @@ struct Route {
     std::shared_ptr<InputFeed> input{};  // none: the request is one message
     Attempts attempts{};
 
+    Plane plane = Plane::any;  // of the instance that was chosen last
+
     InstancePtr choose();
+    InstancePtr choose_named(const discovery::InstanceSet& set);
+    Error no_common_plane(const Instance& instance) const;
     Task<std::shared_ptr<transport::MuxConnection>> connect(InstancePtr instance);
-    /// The connection; null when that failed and the call may go elsewhere.
+    Task<DynamoWay> connect_dynamo(InstancePtr instance);
+    /// The way there; empty when that failed and the call may go elsewhere.
     Task<std::shared_ptr<transport::MuxConnection>> reach(InstancePtr instance);
+    Task<std::optional<DynamoWay>> reach_dynamo(InstancePtr instance);
     /// Sends the call and waits until it is accepted; false when it may go elsewhere.
     Task<bool> place(ClientCall* call, InstancePtr instance, Bytes request);
+    Task<bool> place_dynamo(DynamoCall* call, InstancePtr instance, Bytes request);
     bool may_be_sent_again() const noexcept;
-    void learn_from_refusal(const ClientCall& call, InstanceId instance) const;
+    void learn_from_failure(const ClientCall& call, InstanceId instance) const;
+    void learn_from_dynamo(const Error& error, CallFate fate, InstanceId instance) const;
     Result<void> open(ClientCall& call, const Instance& instance, const Bytes& request) const;
     Task<Result<void>> wait_and_open(ClientCall* call, InstancePtr instance, Bytes request) const;
     /// Throws `error` unless the call may be sent to another instance.
     void go_elsewhere_or_throw(const Error& error, bool maybe_begun);
 };
 
-InstancePtr Route::choose() {
-    const auto& set = client->current();
-    if (mode == RouterMode::direct) {
-        const auto* member = set.find(options.instance);
-        if (member != nullptr && member->standing != discovery::Standing::quarantined)
-            return member->instance;
+InstancePtr Route::choose_named(const discovery::InstanceSet& set) {
+    const auto* member = set.find(options.instance);
+    if (member == nullptr || member->standing == discovery::Standing::quarantined) {
         throw Error{
             ErrorCode::unavailable,
             "component.no_such_instance",
@@ -184,27 +219,63 @@ InstancePtr Route::choose() {
             )
         };
     }
+    const auto common = common_plane(*member->instance, options.plane);
+    if (!common) throw no_common_plane(*member->instance);
+    plane = *common;
+    return member->instance;
+}
+
+InstancePtr Route::choose() {
+    const auto& set = client->current();
+    if (mode == RouterMode::direct) return choose_named(set);
     const auto& routable = set.routable;
     const auto start = mode == RouterMode::random ? thread_random()()
                                                   : turn->fetch_add(1, std::memory_order_relaxed);
+    const Instance* mute = nullptr;
     for (std::size_t i = 0; i < routable.size(); ++i) {
         const auto& instance = routable[(start + i) % routable.size()];
-        if (!attempts.tried(*instance)) return instance;
+        if (attempts.tried(*instance)) continue;
+        if (const auto common = common_plane(*instance, options.plane)) {
+            plane = *common;
+            return instance;
+        }
+        mute = instance.get();
     }
-    throw attempts.error().value_or(no_instances(client->watch->endpoint(), set));
+    if (attempts.error()) throw *attempts.error();
+    throw mute == nullptr ? no_instances(client->watch->endpoint(), set) : no_common_plane(*mute);
+}
+
+Error Route::no_common_plane(const Instance& instance) const {
+    return Error{
+        ErrorCode::unavailable,
+        "component.no_common_plane",
+        fmt::format(
+            "instance {} offers {}{}; asked for: {}",
+            instance.id.to_string(),
+            discovery::to_string(instance.transport.kind),
+            instance.mux ? " and mux" : "",
+            to_string(options.plane)
+        )
+    };
 }
 
 Task<std::shared_ptr<transport::MuxConnection>> Route::connect(InstancePtr instance) {
-    if (!instance->mux || !instance->mux->speaks(mux_version)) {
-        throw Error{
-            ErrorCode::unavailable,
-            "component.no_common_plane",
-            fmt::format("instance {} offers no plane that is spoken here", instance->id.to_string())
-        };
-    }
     auto& pool = client->cluster->pool();
     if (auto connection = pool.established(instance->mux->address)) co_return connection;
     co_return co_await with_deadline(deadline, pool.connect(instance->mux->address));
+}
+
+Task<DynamoWay> Route::connect_dynamo(InstancePtr instance) {
+    auto& cluster = *client->cluster;
+    DynamoWay way;
+    way.home = cluster.known_call_home();
+    if (!way.home) way.home = co_await with_deadline(deadline, cluster.call_home());
+    const std::string address{instance->transport.host_port()};
+    way.connection = cluster.dynamo_pool().established(address);
+    if (!way.connection) {
+        way.connection = co_await with_deadline(deadline, cluster.dynamo_pool().connect(address));
+    }
+    co_return way;
 }
 
 Result<void> Route::open(ClientCall& call, const Instance& instance, const Bytes& request) const {
@@ -250,8 +321,26 @@ Task<std::shared_ptr<transport::MuxConnection>> Route::reach(InstancePtr instanc
     co_return nullptr;
 }
 
+Task<std::optional<DynamoWay>> Route::reach_dynamo(InstancePtr instance) {
+    auto way = co_await as_result(connect_dynamo(std::move(instance)));
+    if (way) co_return std::move(*way);
+    go_elsewhere_or_throw(way.error(), false);
+    co_return std::nullopt;
+}
+
+/// One that refuses, or leaves requests lying, is left alone for a while, as the original does.
+void Route::learn_from_dynamo(const Error& error, CallFate fate, InstanceId instance) const {
+    const auto code = error.code();
+    if (fate == CallFate::refused && code == ErrorCode::overloaded) {
+        client->watch->report(instance, LinkEvent::full);
+    } else if (code == ErrorCode::unavailable && error.detail() != "dynamo.prologue") {
+        client->watch->report(instance, LinkEvent::refusing);
+    }
+}
+
 /// A worker that ends or is another one than its record says leaves routing at once.
-void Route::learn_from_refusal(const ClientCall& call, InstanceId instance) const {
+void Route::learn_from_failure(const ClientCall& call, InstanceId instance) const {
+    if (plane == Plane::dynamo) learn_from_dynamo(*call.error(), call.fate(), instance);
     if (call.fate() != CallFate::refused) return;
     if (call.error()->code() == ErrorCode::draining)
         client->watch->report(instance, LinkEvent::draining);
@@ -260,7 +349,9 @@ void Route::learn_from_refusal(const ClientCall& call, InstanceId instance) cons
 }
 
 bool is_congestion(const Result<void>& opened) {
-    return !opened && opened.error().detail() == "mux.congested";
+    if (opened || opened.error().code() != ErrorCode::overloaded) return false;
+    const auto& detail = opened.error().detail();
+    return detail == "mux.congested" || detail == "dynamo.congested";
 }
 
 /// As `open`, when the connection has more to write than it should. The call's deadline or kill
@@ -285,12 +376,29 @@ Task<bool> Route::place(ClientCall* call, InstancePtr instance, Bytes request) {
     if (!co_await call->accepted()) {
         // Ended from here: by its deadline, a kill, or its input.
         if (call->fate() == CallFate::accepted) throw *call->error();
-        learn_from_refusal(*call, instance->id);
+        learn_from_failure(*call, instance->id);
         go_elsewhere_or_throw(*call->error(), call->fate() == CallFate::not_accepted);
         co_return false;
     }
     if (options.on_accepted) options.on_accepted(instance->id);
     co_return true;
+}
+
+Task<bool> Route::place_dynamo(DynamoCall* call, InstancePtr instance, Bytes request) {
+    const Departures::Waiting waiting{client->departures(), *call, instance->id};
+    if (client->current().find(instance->id) == nullptr) {
+        // It left while the connection was made: nobody would tell.
+        go_elsewhere_or_throw(
+            Error{
+                ErrorCode::unavailable,
+                "component.no_such_instance",
+                fmt::format("instance {} has just left", instance->id.to_string())
+            },
+            false
+        );
+        co_return false;
+    }
+    co_return co_await place(call, std::move(instance), std::move(request));
 }
 
 /// Ends the input with the stream of the answer, wherever that ends.
@@ -330,18 +438,35 @@ Stream<Bytes> through(std::unique_ptr<Route> route, Bytes request) {
     for (;;) {
         const auto instance = route->choose();
         route->attempts.add(*instance);
-        auto connection = co_await route->reach(instance);
-        if (!connection) continue;
-        MuxCall call{std::move(connection)};
-        call.set_drop_reason_from(token);
-        const CallControl control{call, route->context, route->deadline};
+        std::variant<std::monostate, MuxCall, DynamoCall> room;
+        ClientCall* call = nullptr;
+        if (route->plane == Plane::mux) {
+            auto connection = co_await route->reach(instance);
+            if (!connection) continue;
+            call = &room.emplace<MuxCall>(std::move(connection));
+        } else {
+            auto way = co_await route->reach_dynamo(instance);
+            if (!way) continue;
+            call = &room.emplace<DynamoCall>(
+                std::move(way->connection),
+                std::move(way->home),
+                instance->transport.path(),
+                instance->codec()
+            );
+        }
+        call->set_drop_reason_from(token);
+        const CallControl control{*call, route->context, route->deadline};
         const Attachment attachment{route->input.get()};
-        if (!co_await route->place(&call, instance, request)) continue;
+        if (auto* dynamo = std::get_if<DynamoCall>(&room)) {
+            if (!co_await route->place_dynamo(dynamo, instance, request)) continue;
+        } else if (!co_await route->place(call, instance, request)) {
+            continue;
+        }
         request = {};  // nobody else will need it
         if (route->input) route->input->accepted();
         for (;;) {
-            auto item = call.try_next();
-            if (!item) item = co_await call.next();
+            auto item = call->try_next();
+            if (!item) item = co_await call->next();
             if (!item) co_return;
             co_yield std::move(*item);
         }

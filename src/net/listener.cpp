@@ -113,6 +113,14 @@ Listener::Listener(std::unique_ptr<State> state) noexcept : state_{std::move(sta
 Listener::~Listener() = default;
 
 Task<std::unique_ptr<Listener>> Listener::bind(Address address) {
+    return bind(std::move(address), false);
+}
+
+Task<std::unique_ptr<Listener>> Listener::bind_resetting(Address address) {
+    return bind(std::move(address), true);
+}
+
+Task<std::unique_ptr<Listener>> Listener::bind(Address address, bool resetting) {
     auto state = std::make_unique<State>();
     const auto failed = [&address](ErrorCode kind, const ErrorCodeOf& code) {
         return Error{
@@ -135,6 +143,9 @@ Task<std::unique_ptr<Listener>> Listener::bind(Address address) {
     ErrorCodeOf bound;
     state->acceptor.open(endpoint.protocol(), bound);
     if (!bound) state->acceptor.set_option(tcp::acceptor::reuse_address{true}, bound);
+    // What is accepted inherits these.
+    if (!bound) state->acceptor.set_option(tcp::no_delay{true}, bound);
+    if (!bound && resetting) state->acceptor.set_option(tcp::acceptor::linger{true, 0}, bound);
     if (!bound) state->acceptor.bind(endpoint, bound);
     if (!bound) state->acceptor.listen(backlog, bound);
     if (!bound) state->acceptor.non_blocking(true, bound);
@@ -149,12 +160,15 @@ const Address& Listener::address() const noexcept { return state_->address; }
 Task<std::optional<Accepted>> Listener::accept() {
     for (;;) {
         if (!state_->acceptor.is_open()) co_return std::nullopt;
+        tcp::endpoint remote;
+        auto size = static_cast<socklen_t>(remote.capacity());
         const int descriptor = ::accept4(
-            state_->acceptor.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK
+            state_->acceptor.native_handle(), remote.data(), &size, SOCK_CLOEXEC | SOCK_NONBLOCK
         );
         if (descriptor >= 0) {
             state_->backoff.reset();
-            co_return Accepted{descriptor};
+            remote.resize(size);
+            co_return Accepted{descriptor, to_address(remote)};
         }
         const int code = errno;
         if (is_shortage(code)) {

@@ -42,6 +42,14 @@ public:
         if (!code) remote_ = to_address(socket_.remote_endpoint(code));
         if (code) throw Error{ErrorCode::disconnected, "net.disconnected", code.message()};
     }
+    /// One that was accepted from `remote`. It does not delay: its listener does not.
+    struct FromListener {};
+    TcpStream(FromListener, tcp::socket socket, Address remote)
+        : socket_{std::move(socket)}, remote_{std::move(remote)} {
+        ErrorCodeOf code;
+        socket_.non_blocking(true, code);
+        if (code) throw Error{ErrorCode::disconnected, "net.disconnected", code.message()};
+    }
     /// One that is being connected to `remote`.
     TcpStream(tcp::socket socket, Address remote) noexcept
         : socket_{std::move(socket)}, remote_{std::move(remote)} {}
@@ -130,10 +138,12 @@ Address to_address(const tcp::endpoint& endpoint) {
     return {endpoint.address().to_string(), endpoint.port()};
 }
 
-Accepted::Accepted(Accepted&& other) noexcept : descriptor_{std::exchange(other.descriptor_, -1)} {}
+Accepted::Accepted(Accepted&& other) noexcept
+    : descriptor_{std::exchange(other.descriptor_, -1)}, remote_{std::move(other.remote_)} {}
 
 Accepted& Accepted::operator=(Accepted&& other) noexcept {
     std::swap(descriptor_, other.descriptor_);
+    std::swap(remote_, other.remote_);
     return *this;
 }
 
@@ -142,17 +152,15 @@ Accepted::~Accepted() {
 }
 
 std::unique_ptr<Stream> Accepted::attach() && {
-    sockaddr_storage name{};
-    socklen_t size = sizeof name;
-    if (::getsockname(descriptor_, reinterpret_cast<sockaddr*>(&name), &size) != 0) {
-        throw Error{ErrorCode::disconnected, "net.disconnected", "the accepted socket is gone"};
-    }
     tcp::socket socket{current_reactor()};
     ErrorCodeOf code;
-    socket.assign(name.ss_family == AF_INET6 ? tcp::v6() : tcp::v4(), descriptor_, code);
+    const bool six = remote_.host.find(':') != std::string::npos;
+    socket.assign(six ? tcp::v6() : tcp::v4(), descriptor_, code);
     if (code) throw Error{ErrorCode::disconnected, "net.disconnected", code.message()};
     descriptor_ = -1;
-    return std::make_unique<TcpStream>(std::move(socket));
+    return std::make_unique<TcpStream>(
+        TcpStream::FromListener{}, std::move(socket), std::move(remote_)
+    );
 }
 
 Task<std::unique_ptr<Stream>> dial(Address address) {

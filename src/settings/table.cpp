@@ -287,6 +287,58 @@ void add_tcp_limit_keys(std::vector<Key>& keys) {
     );
 }
 
+void add_tcp_response_keys(std::vector<Key>& keys) {
+    keys.push_back(
+        {"tcp.response_host",
+         "",
+         {"DYN_TCP_RESPONSE_STREAM_HOST"},
+         text([](auto& s) -> auto& { return s.tcp.response_host; }, host_text, is_host),
+         "chosen by the discovery backend",
+         "Where workers of the Dynamo plane connect to answer our calls."}
+    );
+    keys.push_back(
+        {"tcp.response_port",
+         "",
+         {"DYN_TCP_RESPONSE_STREAM_PORT"},
+         integer([](auto& s) -> auto& { return s.tcp.response_port; }, 0, 65535),
+         "",
+         "The port of that; 0: any free one."}
+    );
+    keys.push_back(
+        {"tcp.response_advertise_host",
+         "",
+         {"DYN_TCP_RESPONSE_STREAM_ADVERTISE_HOST"},
+         text([](auto& s) -> auto& { return s.tcp.response_advertise_host; }, host_text, is_host),
+         "where it listens",
+         "The host that workers are told to answer to."}
+    );
+    keys.push_back(
+        {"tcp.response_advertise_port",
+         "",
+         {"DYN_TCP_RESPONSE_STREAM_ADVERTISE_PORT"},
+         integer([](auto& s) -> auto& { return s.tcp.response_advertise_port; }, 0, 65535),
+         "",
+         "The port that workers are told to answer to; 0: the one it listens on."}
+    );
+    keys.push_back(
+        {"tcp.call_home_timeout",
+         "",
+         {"DYN_TCP_CALL_HOME_TIMEOUT"},
+         duration([](auto& s) -> auto& { return s.tcp.call_home_timeout; }, 1ms, 24h),
+         "",
+         "How long a call waits, once a worker of the Dynamo plane has acknowledged it, for that "
+         "worker to begin with it."}
+    );
+    keys.push_back(
+        {"tcp.prologue_timeout",
+         "",
+         {"DYN_TCP_PROLOGUE_TIMEOUT"},
+         duration([](auto& s) -> auto& { return s.tcp.prologue_timeout; }, 1ms, 24h),
+         "",
+         "How long it waits from there for the answer to begin."}
+    );
+}
+
 void add_mux_window_keys(std::vector<Key>& keys) {
     keys.push_back(
         {"mux.stream_window",
@@ -456,6 +508,7 @@ const std::vector<Key>& all_keys() {
         add_request_keys(made);
         add_tcp_address_keys(made);
         add_tcp_limit_keys(made);
+        add_tcp_response_keys(made);
         add_mux_window_keys(made);
         add_mux_memory_keys(made);
         add_mux_limit_keys(made);

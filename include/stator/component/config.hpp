@@ -9,6 +9,7 @@
 #include "stator/base/clock.hpp"
 #include "stator/base/instance_id.hpp"
 #include "stator/settings/settings.hpp"
+#include "stator/transport/dynamo_call_config.hpp"
 
 namespace stator::inline component {
 
@@ -28,6 +29,12 @@ struct DistributedConfig {
     /// The id of this process's endpoints unless an endpoint has its own; none: drawn at connect.
     InstanceId instance_id{};
     Duration connect_timeout = std::chrono::seconds{5};
+    /// Where workers of the Dynamo plane connect to answer our calls, and what they are told of it.
+    std::optional<std::string> response_host;
+    std::uint16_t response_port = 0;
+    std::optional<std::string> response_advertise_host;
+    std::optional<std::uint16_t> response_advertise_port;
+    transport::DynamoCallConfig dynamo{};
     /// After the records are gone, how long requests are still taken from clients that cannot be
     /// told.
     Duration settle = std::chrono::seconds{1};

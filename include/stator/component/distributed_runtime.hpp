@@ -10,6 +10,10 @@
 #include "stator/discovery/discovery.hpp"
 #include "stator/runtime/runtime.hpp"
 
+namespace stator::transport {
+class CallHomeServer;
+}
+
 namespace stator::inline component {
 
 class ClusterState;
@@ -37,6 +41,12 @@ public:
 
     /// What is registered, anywhere in the cluster.
     discovery::Discovery& discovery() const noexcept;
+
+    /// Where workers of the Dynamo plane call home to answer this process's calls: made once, by
+    /// whoever asks first, or by the first such call; a start that failed may be tried again.
+    /// Errors: as net::Listener::bind; `unavailable` after `close`. Cancel safety: throws
+    /// `cancelled`.
+    Task<std::shared_ptr<transport::CallHomeServer>> tcp_server() const;
 
     /// Ends this process's part: unserves what is served, cuts connections, revokes the lease.
     /// Idempotent.

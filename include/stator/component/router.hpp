@@ -17,11 +17,21 @@ enum class RouterMode : std::uint8_t { round_robin, random, direct };
 
 std::string_view to_string(RouterMode mode) noexcept;
 
+/// By which request plane a worker is asked.
+enum class Plane : std::uint8_t {
+    any,     ///< the best one that both sides speak: the mux, else Dynamo's
+    mux,     ///< the mux only
+    dynamo,  ///< Dynamo's TCP plane only
+};
+
+std::string_view to_string(Plane plane) noexcept;
+
 struct CallOptions {
     Deadline deadline{};  ///< of the whole call; never later than the context's
     PayloadCodec codec = PayloadCodec::msgpack;
     InstanceId instance{};      ///< whom to ask; required in direct mode, used in it only
     bool at_most_once = false;  ///< never sent a second time, not even unaccepted
+    Plane plane = Plane::any;
     /// Told which instance accepted the call.
     std::function<void(InstanceId)> on_accepted{};
 };
@@ -31,7 +41,9 @@ struct CallOptions {
 /// A call is *accepted* once its worker has said so, or its first item or error came. Until then it
 /// is sent elsewhere when its worker refuses it, drains, or is lost: within the deadline, to at
 /// most 3 instances, never in direct mode and not `at_most_once` calls. (A worker that was killed
-/// may have begun it.) Afterwards the loss of the worker ends it with `disconnected`.
+/// may have begun it.) Instances that speak no plane of ours are passed over; if all do, the error
+/// is `unavailable` (component.no_common_plane). Afterwards the loss of the worker ends it with
+/// `disconnected`.
 class RouteCore {
 public:
     RouteCore(Client client, RouterMode mode);

@@ -17,6 +17,9 @@ public:
     /// Errors (thrown): `already_exists` when the port is in use, `invalid_request` for an address
     /// that cannot be bound here; both name the address.
     static Task<std::unique_ptr<Listener>> bind(Address address);
+    /// As above; what is accepted resets its connection when it is closed, instead of keeping the
+    /// port busy for a while: for many short connections whose last word has been read.
+    static Task<std::unique_ptr<Listener>> bind_resetting(Address address);
     Listener(const Listener&) = delete;
     Listener& operator=(const Listener&) = delete;
     ~Listener();
@@ -31,6 +34,7 @@ public:
 private:
     struct State;
     explicit Listener(std::unique_ptr<State> state) noexcept;
+    static Task<std::unique_ptr<Listener>> bind(Address address, bool resetting);
     std::unique_ptr<State> state_;
 };
 

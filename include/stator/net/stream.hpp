@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "stator/net/address.hpp"
@@ -44,15 +45,27 @@ public:
 /// An accepted connection that belongs to no loop yet. Move-only; closes what nobody took.
 class Accepted {
 public:
-    explicit Accepted(int descriptor) noexcept : descriptor_{descriptor} {}
+    /// Of a listener, which has set what its connections inherit.
+    Accepted(int descriptor, Address remote) noexcept
+        : descriptor_{descriptor}, remote_{std::move(remote)} {}
     Accepted(Accepted&& other) noexcept;
     Accepted& operator=(Accepted&& other) noexcept;
     ~Accepted();
     /// A stream on the current loop. Errors (thrown): `disconnected` when the peer is gone already.
     std::unique_ptr<Stream> attach() &&;
 
+    /// Reads what is there, on any loop, before it is known where the connection belongs: nothing
+    /// if there is nothing yet, 0 at the end of the stream. Never waits. Errors: `disconnected`.
+    Result<std::optional<std::size_t>> try_read(std::span<std::byte> space) noexcept;
+    /// Waits on the current loop until `try_read` has something to say. Cancel safety: throws
+    /// `cancelled`; nothing was read.
+    Task<> readable();
+    /// Closes so that the peer sees a reset.
+    void reset() noexcept;
+
 private:
     int descriptor_;
+    Address remote_;
 };
 
 /// Connects to `address` (resolving a name, trying each address in turn), TCP_NODELAY set.

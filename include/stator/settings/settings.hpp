@@ -81,6 +81,13 @@ struct TcpSettings {
     std::uint64_t max_message_size = std::uint64_t{32} << 20U;
     Duration connect_timeout = std::chrono::seconds{5};
     Duration request_timeout = std::chrono::seconds{5};
+    /// Where workers of the Dynamo plane connect to answer; empty and 0 as above.
+    std::string response_host;
+    std::uint16_t response_port = 0;
+    std::string response_advertise_host;
+    std::uint16_t response_advertise_port = 0;
+    Duration call_home_timeout = std::chrono::seconds{60};
+    Duration prologue_timeout = std::chrono::seconds{60};
 };
 
 /// The native plane; docs/protocol/mux.md explains them.

@@ -1,0 +1,46 @@
+// The request connections of Dynamo's TCP plane that one loop has dialled, one per worker.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "stator/transport/connection_pool.hpp"
+#include "stator/transport/dynamo_call_config.hpp"
+
+namespace stator::transport {
+
+/// One connection that carries requests, shared by any number of calls; opaque here.
+class DynamoRequestConnection;
+
+/// Loop-affine, see ConnectionPool. A connection is kept until its worker closes it, however idle.
+/// Owns the tasks of the answers, too: calls must have ended or be dropped before it is closed for
+/// good, and those that have not end with `disconnected`.
+class DynamoPool {
+public:
+    struct Options {
+        DynamoCallConfig config{};
+        Duration connect_timeout = std::chrono::seconds{5};
+        PeerObserver* observer = nullptr;  ///< outlives the pool
+        CancellationToken transports{};
+    };
+    explicit DynamoPool(const Options& options);
+    DynamoPool(const DynamoPool&) = delete;
+    DynamoPool& operator=(const DynamoPool&) = delete;
+    ~DynamoPool();
+
+    /// As those of ConnectionPool.
+    std::shared_ptr<DynamoRequestConnection> established(const std::string& address) const;
+    Task<std::shared_ptr<DynamoRequestConnection>> connect(std::string address);
+    std::size_t size() const noexcept;
+    /// Connections of answers that are still open.
+    std::size_t answers() const noexcept;
+    Task<> close();
+
+private:
+    class Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace stator::transport

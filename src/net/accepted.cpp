@@ -1,0 +1,35 @@
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+#include "stator/net/stream.hpp"
+#include "stator/runtime/readiness.hpp"
+
+namespace stator::net {
+
+Result<std::optional<std::size_t>> Accepted::try_read(std::span<std::byte> space) noexcept {
+    for (;;) {
+        const auto size = ::recv(descriptor_, space.data(), space.size(), MSG_DONTWAIT);
+        if (size >= 0) return static_cast<std::size_t>(size);
+        if (errno == EAGAIN || errno == EWOULDBLOCK) return std::nullopt;
+        if (errno != EINTR) {
+            return fail(
+                ErrorCode::disconnected, "net.disconnected", std::system_category().message(errno)
+            );
+        }
+    }
+}
+
+Task<> Accepted::readable() { return runtime::readable(descriptor_); }
+
+void Accepted::reset() noexcept {
+    if (descriptor_ < 0) return;
+    const linger at_once{.l_onoff = 1, .l_linger = 0};
+    ::setsockopt(descriptor_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    ::close(std::exchange(descriptor_, -1));
+}
+
+}  // namespace stator::net
