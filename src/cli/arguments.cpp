@@ -89,13 +89,14 @@ Result<RouterMode> mode_of(const RawArguments& raw) {
     return usage(fmt::format("no mode is called {}; {}", quoted_text(raw.mode), what_exists));
 }
 
-Result<void> check_plane(const RawArguments& raw) {
-    if (raw.plane == "auto" || raw.plane == "mux") return {};
-    constexpr std::string_view what_exists = "there are auto and mux";
-    if (raw.plane == "dynamo") {
-        return not_yet(fmt::format("--plane dynamo is not available yet; {}", what_exists));
+Result<Plane> plane_of(const RawArguments& raw) {
+    if (raw.plane == "auto") return Plane::any;
+    for (const auto plane : {Plane::mux, Plane::dynamo}) {
+        if (raw.plane == to_string(plane)) return plane;
     }
-    return usage(fmt::format("no plane is called {}; {}", quoted_text(raw.plane), what_exists));
+    return usage(
+        fmt::format("no plane is called {}; there are auto, mux and dynamo", quoted_text(raw.plane))
+    );
 }
 
 Result<transport::CallShape> shape_of(const RawArguments& raw) {
@@ -168,7 +169,8 @@ Result<Arguments> call_arguments(const RawArguments& raw, bool summary) {
     if (auto good = check_input(raw); !good) return std::unexpected{std::move(good).error()};
     const auto mode = mode_of(raw);
     if (!mode) return std::unexpected{mode.error()};
-    if (auto good = check_plane(raw); !good) return std::unexpected{std::move(good).error()};
+    const auto plane = plane_of(raw);
+    if (!plane) return std::unexpected{plane.error()};
     const auto instance = instance_of(raw, *mode);
     if (!instance) return std::unexpected{instance.error()};
     const auto timeout = timeout_of(raw);
@@ -184,6 +186,7 @@ Result<Arguments> call_arguments(const RawArguments& raw, bool summary) {
         .input = raw.input,
         .mode = *mode,
         .instance = *instance,
+        .plane = *plane,
         .timeout = *timeout,
         .count = *count,
         .concurrency = *concurrency,
@@ -196,7 +199,8 @@ Result<Arguments> bench_arguments(const RawArguments& raw) {
     if (!endpoint) return std::unexpected{std::move(endpoint).error()};
     const auto mode = mode_of(raw);
     if (!mode) return std::unexpected{mode.error()};
-    if (auto good = check_plane(raw); !good) return std::unexpected{std::move(good).error()};
+    const auto plane = plane_of(raw);
+    if (!plane) return std::unexpected{plane.error()};
     const auto instance = instance_of(raw, *mode);
     if (!instance) return std::unexpected{instance.error()};
     const auto timeout = timeout_of(raw);
@@ -207,6 +211,7 @@ Result<Arguments> bench_arguments(const RawArguments& raw) {
         .endpoint = std::move(*endpoint),
         .mode = *mode,
         .instance = *instance,
+        .plane = *plane,
         .timeout = *timeout,
         .load = *load,
         .json = raw.json,
@@ -289,7 +294,7 @@ private:
         call->add_option("--timeout", raw_.timeout, "Seconds for each whole request (60)");
         count_ = call->add_option("--count", raw_.count, "Requests; ends with a summary on stderr");
         call->add_option("--concurrency", raw_.concurrency, "Requests at a time (1)");
-        call->add_option("--plane", raw_.plane, "auto (default) or mux");
+        call->add_option("--plane", raw_.plane, "auto (default), mux or dynamo");
     }
 
     void add_bench() {
@@ -299,7 +304,7 @@ private:
         bench->add_option("--mode", raw_.mode, "round_robin (default), random or direct");
         bench->add_option("--instance", raw_.instance, "Whom to ask, in hex; means --mode direct");
         bench->add_option("--timeout", raw_.timeout, "Seconds for each whole request (60)");
-        bench->add_option("--plane", raw_.plane, "auto (default) or mux");
+        bench->add_option("--plane", raw_.plane, "auto (default), mux or dynamo");
         bench->add_flag("--json", raw_.json, "One JSON object instead of a table");
     }
 

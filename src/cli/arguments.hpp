@@ -29,7 +29,8 @@ struct CallArguments {
     std::string request;  ///< JSON text as given; "-": it is on stdin
     std::string input;    ///< a file whose lines are the request's items; "-": stdin; empty: none
     RouterMode mode = RouterMode::round_robin;
-    InstanceId instance{};                       ///< of mode direct
+    InstanceId instance{};  ///< of mode direct
+    Plane plane = Plane::any;
     Duration timeout = std::chrono::minutes{1};  ///< of each request as a whole
     std::uint64_t count = 1;
     std::uint32_t concurrency = 1;
@@ -40,7 +41,8 @@ struct CallArguments {
 struct BenchArguments {
     EndpointId endpoint;
     RouterMode mode = RouterMode::round_robin;
-    InstanceId instance{};                       ///< of mode direct
+    InstanceId instance{};  ///< of mode direct
+    Plane plane = Plane::any;
     Duration timeout = std::chrono::minutes{1};  ///< of each request as a whole
     BenchLoad load;
     bool json = false;

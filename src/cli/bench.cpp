@@ -62,6 +62,7 @@ CallOptions options_of(const BenchRun& run) {
     CallOptions options;
     options.deadline = earliest(Deadline::in(run.arguments.timeout), run.last_end);
     options.instance = run.arguments.instance;
+    options.plane = run.arguments.plane;
     return options;
 }
 

@@ -73,6 +73,7 @@ Task<> receive(CallRun* run, Deadline deadline, Answer* answer) {
     CallOptions options;
     options.deadline = deadline;
     options.instance = run->arguments.instance;
+    options.plane = run->arguments.plane;
     options.on_accepted = [answer](InstanceId worker) { answer->worker = worker; };
     auto items = send(run, std::move(options));
     while (auto item = co_await items.next()) {

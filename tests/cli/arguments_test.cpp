@@ -103,6 +103,7 @@ TEST(Arguments, CallTakesItsOptions) {
     EXPECT_EQ(call.mode, RouterMode::random);
     EXPECT_EQ(call.timeout, 250ms);
     EXPECT_EQ(call.concurrency, 8U);
+    EXPECT_EQ(call.plane, Plane::mux);
     EXPECT_TRUE(call.summary) << "--count 1 asks for a summary, too";
 }
 
@@ -241,8 +242,7 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{{"call", ep, "{}", "--mode", "p2c"}, later, "cli.not_yet", "there are round_robin"},
         Refusal{{"call", ep, "{}", "--mode", "least_loaded"}, later, "cli.not_yet", "direct"},
         Refusal{{"call", ep, "{}", "--mode", "best"}, bad, "cli.usage", "there are round_robin"},
-        Refusal{{"call", ep, "{}", "--plane", "dynamo"}, later, "cli.not_yet", "auto and mux"},
-        Refusal{{"call", ep, "{}", "--plane", "air"}, bad, "cli.usage", "auto and mux"},
+        Refusal{{"call", ep, "{}", "--plane", "air"}, bad, "cli.usage", "mux and dynamo"},
         Refusal{{"call", ep, "{}", "--mode", "direct"}, bad, "cli.usage", "--instance"},
         Refusal{{"call", ep, "{}", "--instance", "0x1"}, bad, "instance_id.invalid", "--instance"},
         Refusal{
@@ -276,7 +276,7 @@ INSTANTIATE_TEST_SUITE_P(
         },
         Refusal{{"bench", ep, "--tail-ms", "0"}, bad, "cli.usage", "--tail-ms must be from 1"},
         Refusal{{"bench", ep, "--tail-hold-ms", "x"}, bad, "cli.usage", "--tail-hold-ms"},
-        Refusal{{"bench", ep, "--plane", "dynamo"}, later, "cli.not_yet", "auto and mux"},
+        Refusal{{"bench", ep, "--plane", "any"}, bad, "cli.usage", "mux and dynamo"},
         Refusal{{"bench", ep, "--timeout", "0"}, bad, "cli.usage", "--timeout"},
         Refusal{{"ls", "--models"}, later, "cli.not_yet", "model registration"},
         Refusal{{"ls", "extra"}, bad, "cli.usage", "extra"},
