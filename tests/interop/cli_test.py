@@ -6,10 +6,6 @@ from cases import LONG, saw
 from interop import GENERATE, Pair, TestCase
 from peers.canonical import ItemDigest
 
-# Goes when `stator serve` and `stator call --plane dynamo` speak the Dynamo plane: a test that passes then fails.
-waits_for_the_plane = unittest.expectedFailure
-
-
 def digest_of(items):
     digest = ItemDigest()
     for item in items:
@@ -37,28 +33,23 @@ class Serve(OverCli):
     def ask(self, request, **options):
         return saw(self.cluster.exchange(request, **options))
 
-    @waits_for_the_plane
     def test_items(self):
         items = [{"i": number, "worker": self.identity, "text": "grüße"} for number in range(3)]
         expected = {"outcome": "ok", "items": 3, "digest": digest_of(items), "class": None}
         self.assertEqual(self.ask({"items": 3, "text": "grüße"}), expected)
 
-    @waits_for_the_plane
     def test_large_items(self):
         seen = self.ask({"items": 3, "size": 1 << 20})
         self.assertEqual((seen["outcome"], seen["items"]), ("ok", 3))
 
-    @waits_for_the_plane
     def test_failure_after_items(self):
         seen = self.ask({"items": 9, "fail_after": 2})
         self.assertEqual((seen["outcome"], seen["items"], seen["class"]), ("error", 2, "Internal"))
 
-    @waits_for_the_plane
     def test_bad_request(self):
         seen = self.ask({"itms": 3})
         self.assertEqual((seen["outcome"], seen["items"], seen["class"]), ("error", 0, "InvalidRequest"))
 
-    @waits_for_the_plane
     def test_over_its_limit(self):
         cluster = self.pair(worker=None)
         cluster.serve(GENERATE, "--max-inflight", "1")
@@ -67,7 +58,6 @@ class Serve(OverCli):
         seen = saw(cluster.exchange({"items": 1}))
         self.assertEqual((seen["outcome"], seen["items"], seen["class"]), ("error", 0, "CapacityExhausted"))
 
-    @waits_for_the_plane
     def test_told_to_end_in_mid_stream(self):
         name = self.cluster.begin({"items": 40, "delay_ms": 20})
         self.cluster.client.event("item", id=name, number=2)
@@ -87,20 +77,17 @@ class Call(OverCli):
     def ask(self, request, *options, endpoint=GENERATE):
         return self.cluster.call(request, "--plane", "dynamo", *options, endpoint=endpoint)
 
-    @waits_for_the_plane
     def test_items(self):
         call = self.ask({"items": 3, "text": "grüße"})
         self.assert_ended(call, 0)
         self.assertEqual(call.items(), [{"i": number, "text": "grüße"} for number in range(3)])
 
-    @waits_for_the_plane
     def test_exact_values(self):
         values = [2**64 - 1, -(2**63), 2**53 + 1, 0.1, 1e300, {"nested": [None, True, "😀"]}]
         call = self.ask({"values": values})
         self.assert_ended(call, 0)
         self.assertEqual(digest_of(call.items()), digest_of(values))
 
-    @waits_for_the_plane
     def test_errors(self):
         for fail, code in (("invalid", "invalid_request"), ("internal", "internal")):
             with self.subTest(fail=fail):
@@ -108,18 +95,15 @@ class Call(OverCli):
                 self.assert_ended(call, 1, code, "as the request asked")
                 self.assertEqual(len(call.items()), 1)
 
-    @waits_for_the_plane
     def test_nobody_there(self):
         call = self.ask({"items": 3}, "--timeout", "1", endpoint="interop.backend.nothing")
         self.assert_ended(call, 3, "unavailable", "interop.backend.nothing")
 
-    @waits_for_the_plane
     def test_many(self):
         call = self.ask({"items": 5}, "--count", "200", "--concurrency", "50")
         self.assert_ended(call, 0)
         self.assertEqual(len(call.items()), 1000)
 
-    @waits_for_the_plane
     def test_ctrl_c(self):
         call = self.cluster.start_call(LONG, "--plane", "dynamo", endpoint=GENERATE)
         call.stdout.wait_for('"i":2')
@@ -127,7 +111,6 @@ class Call(OverCli):
         self.assertEqual(self.worker.event("stopped")["how"], "kill")
         self.assert_ended(call, 6, "cancelled")
 
-    @waits_for_the_plane
     def test_worker_killed(self):
         call = self.cluster.start_call(LONG, "--plane", "dynamo", endpoint=GENERATE)
         call.stdout.wait_for('"i":2')

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 
 HERE = pathlib.Path(__file__).parent
 BUILT = HERE.parents[1] / "build" / "release" / "bin"  # for who runs a test by hand; ctest says where
@@ -261,8 +262,13 @@ class Pair(Peers):
         return self.end(self.begin(request, path, **options), options.get("timeout", PATIENCE) + 5)
 
     def record(self, endpoint=GENERATE):
-        self.worker  # it has registered once it is ready
-        (record,) = records(self.kv, endpoint)
+        self.worker  # a real one says that it is ready a moment before it has registered
+        end = time.monotonic() + PATIENCE
+        while not (found := records(self.kv, endpoint)):
+            if time.monotonic() > end:
+                raise AssertionError(f"nobody has registered {endpoint} within {PATIENCE} s")
+            time.sleep(0.01)
+        (record,) = found
         return record
 
 

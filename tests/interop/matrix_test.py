@@ -15,11 +15,6 @@ from interop import HERE, Pair
 CODECS = ("json", "msgpack")
 # (worker, client). `mux` is our client on our own plane: it must tell no difference.
 PAIRINGS = (("real", "real"), ("stator", "real"), ("real", "stator"), ("stator", "stator"), ("stator", "mux"))
-# What waits for the Dynamo plane: every case but those named. A test that passes all the same fails: take it out here.
-PENDING = {
-    ("real", "stator"): set(),
-    ("stator", "stator"): set(),
-}
 # Cases that change a Dynamo address or sit on it.
 ON_THE_DYNAMO_PLANE_ONLY = {"unknown_path", "in_bytes", "in_pieces", "merged", "stop_in_bytes", "requests_lost"} | {
     name for name in CASES if name.startswith("cut_")
@@ -35,10 +30,6 @@ def in_set(number, pairing, codec):
     meet. The full set has all."""
     in_turn = (number + PAIRINGS.index(pairing)) % 2 == CODECS.index(codec)
     return in_turn or os.environ.get("STATOR_INTEROP_SET") == "full"
-
-
-def is_pending(name, pairing):
-    return pairing in PENDING and name not in PENDING[pairing]
 
 
 def cases_of(pairing):
@@ -62,11 +53,8 @@ class Pairing(unittest.TestCase):
         self.assertEqual(case(self.pair), self.expected[name])
 
 
-def test_of(name, case, pending):
-    def test(self):
-        self.check(name, case)
-
-    return unittest.expectedFailure(test) if pending else test
+def test_of(name, case):
+    return lambda self: self.check(name, case)
 
 
 def load_tests(loader, _tests, _pattern):
@@ -74,7 +62,7 @@ def load_tests(loader, _tests, _pattern):
     for pairing in PAIRINGS:
         for codec in CODECS:
             tests = {
-                f"test_{name}": test_of(name, case, is_pending(name, pairing))
+                f"test_{name}": test_of(name, case)
                 for number, (name, case) in enumerate(cases_of(pairing).items())
                 if in_set(number, pairing, codec)
             }

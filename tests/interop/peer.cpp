@@ -1,7 +1,7 @@
 // Our worker and our client with the commands and the report of the real ones in peers/.
 //
 //   stator_interop_peer worker --codec msgpack [--component interop.backend]
-//   stator_interop_peer client --codec msgpack [--plane auto]
+//   stator_interop_peer client --codec msgpack [--plane auto|mux|dynamo]
 #include <string>
 #include <utility>
 
@@ -42,10 +42,12 @@ int main(int count, char** arguments) {
     interop::ClientOptions client;
     auto* call = app.add_subcommand("client", "Makes the calls that stdin says");
     add_codec(call, client.call.codec);
-    // The only place that knows which planes a call can be made to take.
     std::string plane = "auto";
-    call->add_option("--plane", plane, "Request plane")->check(CLI::IsMember({"auto", "mux"}));
+    call->add_option("--plane", plane, "Request plane")
+        ->check(CLI::IsMember({"auto", "mux", "dynamo"}));
     CLI11_PARSE(app, count, arguments);
+    if (plane == "mux") client.call.plane = stator::Plane::mux;
+    if (plane == "dynamo") client.call.plane = stator::Plane::dynamo;
     if (*serve) return run(&interop::run_worker, worker);
     return run(&interop::run_client, client);
 }
