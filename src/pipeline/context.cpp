@@ -99,8 +99,9 @@ void Context::stop(CancelReason reason) const noexcept {
 }
 
 void Context::kill(CancelReason reason) const noexcept {
-    stop(reason);
+    // In this order: whoever sees the stop, on whatever loop, sees that it is a kill.
     request_->kill_token.cancel(reason);
+    stop(reason);
 }
 
 CancellationToken Context::stop_token() const {

@@ -23,8 +23,12 @@ namespace {
 constexpr int rounds_per_turn = 8;
 constexpr std::size_t resumptions_per_turn = 4096;
 
-// To ask for the time costs as much as a short step: not every turn is worth it.
-constexpr unsigned turns_per_sample = 4;
+// To ask for the time costs as much as a short step: every fourth turn is worth it, and not each
+// time the same one of a turn's usual followers.
+constexpr bool is_sampled(std::uint32_t turn) noexcept {
+    constexpr std::uint32_t golden = 0x9E37'79B9U;
+    return turn * golden < 0x4000'0000U;
+}
 
 // How long a loop that has memory to give back waits for something better to do.
 constexpr auto trim_period = std::chrono::milliseconds{5};
@@ -216,7 +220,7 @@ void Loop::turn() {
     if (inbox_->filled.load(std::memory_order_acquire)) take_inbox();
     if (!timers_.empty()) fire_timers();
     const auto steps = run_ready();
-    if (++turns_ % turns_per_sample == 0 && steps > 0) learn_step_cost(begun, steps);
+    if (steps > 0 && is_sampled(++turns_)) learn_step_cost(begun, steps);
     run_hooks(soon_);  // of timers and posted work
     run_hooks(turn_end_);
 }
@@ -260,9 +264,13 @@ std::size_t Loop::run_ready() {
     return resumed;
 }
 
+/// An average over the latest milliseconds of work: what took longer counts more.
 void Loop::learn_step_cost(TimePoint begun, std::size_t steps) noexcept {
-    const auto cost = (Clock::steady().now() - begun) / static_cast<Duration::rep>(steps);
-    step_cost_ = (step_cost_ + cost) / 2;
+    constexpr Duration memory = std::chrono::milliseconds{2};
+    const auto time = Clock::steady().now() - begun;
+    const auto cost = time / static_cast<Duration::rep>(steps);
+    const auto weight = std::min(time, memory / 2);
+    step_cost_ += (cost - step_cost_) * weight.count() / memory.count();
 }
 
 void Loop::run_hooks(detail::TurnHooks& hooks) noexcept {

@@ -42,8 +42,9 @@ void ServerCall::stopped(CancelReason reason) noexcept {
 void ServerCall::killed(CancelReason reason) noexcept {
     over_ = true;
     kill_reason_ = reason;
-    if (observer_ != nullptr) observer_->on_kill(reason);
+    // First: a handler on another loop must not take for a stop what the observer is told.
     token_.cancel(reason);
+    if (observer_ != nullptr) observer_->on_kill(reason);
 }
 
 std::optional<Bytes> ServerCall::try_next() {

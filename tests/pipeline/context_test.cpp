@@ -1,5 +1,6 @@
 #include "stator/pipeline/context.hpp"
 
+#include <atomic>
 #include <thread>
 #include <vector>
 
@@ -75,6 +76,25 @@ TEST(Context, HeadersKeepTheirOrderAndTheFirstIsFound) {
     EXPECT_EQ(context.header("a"), "1");
     EXPECT_FALSE(context.header("c").has_value());
     EXPECT_EQ(context.headers().size(), 3U);
+}
+
+TEST(Context, AKillIsNeverSeenAsAMereStop) {
+    for (int round = 0; round < 3000; ++round) {
+        const Context context;
+        const auto stop = context.stop_token();
+        std::atomic<bool> looking{false};
+        std::thread handler{[&] {
+            looking = true;
+            while (!context.stopped() && !stop.cancelled()) {
+            }
+            EXPECT_TRUE(context.killed());
+        }};
+        while (!looking) {
+        }
+        context.kill();
+        handler.join();
+        if (HasFailure()) return;
+    }
 }
 
 TEST(Context, StoppingRacesWithAskingForTheToken) {

@@ -102,8 +102,8 @@ public:
     std::size_t load() const noexcept { return load_.load(std::memory_order_relaxed); }
     /// How many resumptions wait by now. The loop's own thread.
     std::size_t waiting() const noexcept { return ready_.size(); }
-    /// How long a resumption takes here, on an average of some of the latest turns. The loop's own
-    /// thread.
+    /// How long a resumption takes here, on an average over the latest milliseconds of work, by
+    /// samples. The loop's own thread.
     Duration step_cost() const noexcept { return step_cost_; }
     /// Nanoseconds for which the current turn has been running; 0 while the loop waits. Any thread.
     Duration busy_for() const noexcept;
@@ -143,7 +143,7 @@ private:
     const Clock* outer_clock_ = nullptr;
     BusyPoll busy_poll_;
     Duration step_cost_{};
-    unsigned turns_ = 0;
+    std::uint32_t turns_ = 0;
     std::atomic<bool> stop_requested_{false};
     std::atomic<std::size_t> load_{0};
     std::atomic<Duration::rep> turn_started_{0};  // steady clock, 0 while waiting
