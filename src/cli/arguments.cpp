@@ -23,8 +23,8 @@ constexpr std::uint64_t most_requests = 10'000'000;  // each leaves its latency 
 constexpr std::uint32_t most_concurrency = 1'000'000;
 constexpr double longest_timeout = 30.0 * 24 * 3600;  // seconds
 
-constexpr std::array<std::string_view, 6> commands{
-    "serve", "call", "bench", "ls", "watch", "config"
+constexpr std::array<std::string_view, 7> commands{
+    "serve", "call", "bench", "ls", "watch", "config", "doctor"
 };
 
 constexpr const char* exit_statuses =
@@ -237,6 +237,15 @@ Result<Arguments> watch_arguments(const RawArguments& raw) {
     return WatchArguments{std::string{rest}};
 }
 
+Result<Arguments> doctor_arguments(const RawArguments& raw) {
+    DoctorArguments doctor{.endpoint = {}, .json = raw.json};
+    if (raw.endpoint.empty()) return doctor;
+    auto endpoint = endpoint_of(raw);
+    if (!endpoint) return std::unexpected{std::move(endpoint).error()};
+    doctor.endpoint = std::move(*endpoint);
+    return doctor;
+}
+
 /// The program's options and commands, bound to one RawArguments. Neither copyable nor movable.
 class Grammar {
 public:
@@ -252,6 +261,9 @@ public:
         list->add_flag("--models", raw_.models, "Models instead of instances (not available yet)");
         auto* watch = app_.add_subcommand("watch", "Show discovery events as JSON lines");
         watch->add_option("prefix", raw_.prefix, "The beginning of ns.component.endpoint");
+        auto* doctor = app_.add_subcommand("doctor", "Tell why instances cannot be reached");
+        doctor->add_option("endpoint", raw_.endpoint, "ns.component.endpoint (every instance)");
+        doctor->add_flag("--json", raw_.json, "One JSON array instead of a table");
         auto* config = app_.add_subcommand("config", "Show every setting, its value and source");
         config->add_flag("--json", raw_.json, "One JSON array instead of a table");
     }
@@ -321,6 +333,7 @@ private:
         if (name == "bench") return bench_arguments(raw_);
         if (name == "ls") return list_arguments(raw_);
         if (name == "watch") return watch_arguments(raw_);
+        if (name == "doctor") return doctor_arguments(raw_);
         return ConfigArguments{raw_.json};
     }
 

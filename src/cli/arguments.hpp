@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 
@@ -63,6 +64,12 @@ struct ConfigArguments {
     bool json = false;
 };
 
+/// stator doctor
+struct DoctorArguments {
+    std::optional<EndpointId> endpoint;  ///< nothing: every instance
+    bool json = false;
+};
+
 /// --help, --version: the answer is known at once.
 struct Text {
     std::string text;
@@ -75,6 +82,7 @@ using Arguments = std::variant<
     ListArguments,
     WatchArguments,
     ConfigArguments,
+    DoctorArguments,
     Text>;
 
 /// Errors: invalid_request "cli.usage", and "name.path" or "name.invalid" for an endpoint path;

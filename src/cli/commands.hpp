@@ -10,6 +10,7 @@ int call(const CallArguments& arguments);
 int bench(const BenchArguments& arguments);
 int list(const ListArguments& arguments);
 int watch(const WatchArguments& arguments);
+int doctor(const DoctorArguments& arguments);
 int show_config(const ConfigArguments& arguments);
 
 /// The whole program.

@@ -17,6 +17,7 @@ struct Dispatch {
     int operator()(const BenchArguments& arguments) const { return bench(arguments); }
     int operator()(const ListArguments& arguments) const { return list(arguments); }
     int operator()(const WatchArguments& arguments) const { return watch(arguments); }
+    int operator()(const DoctorArguments& arguments) const { return doctor(arguments); }
     int operator()(const ConfigArguments& arguments) const { return show_config(arguments); }
     int operator()(const Text& known) const {
         const auto printed = print(known.text);
