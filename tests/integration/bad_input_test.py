@@ -30,7 +30,6 @@ class BadInput(TestCase):
             (("call", EP), "invalid_request", "request"),
             (("call", EP, "{}", "--mode", "p2c"), "unimplemented", "round_robin, random and direct"),
             (("call", EP, "{}", "--mode", "least_loaded"), "unimplemented", "round_robin, random and direct"),
-            (("call", EP, "{}", "--plane", "dynamo"), "unimplemented", "auto and mux"),
             (("call", EP, "{}", "--mode", "direct"), "invalid_request", "--instance"),
             (("call", EP, "{}", "--instance", "00ff"), "invalid_request", "--instance"),
             (("ls", "--models"), "unimplemented", "model registration"),
