@@ -45,6 +45,13 @@ discovery::Instance record_of(
     return record;
 }
 
+std::vector<discovery::ModelRecord> models_of(
+    const EndpointId& id, InstanceId instance, const ServeOptions& options
+) {
+    if (options.model_card.empty()) return {};
+    return {discovery::ModelRecord{.endpoint = id, .id = instance, .card = options.model_card}};
+}
+
 }  // namespace
 
 struct ServedEndpoint::Running {
@@ -139,7 +146,9 @@ Task<ServedEndpoint> Endpoint::start_raw(Handler handler, ServeOptions options) 
         std::optional<Error> failure;
         try {
             running->registration = co_await cluster->discovery().publish(
-                record_of(id, instance, address, how), cluster->lease()
+                record_of(id, instance, address, how),
+                models_of(id, instance, how),
+                cluster->lease()
             );
         } catch (const Error& error) {
             failure = error;
@@ -154,20 +163,28 @@ Task<ServedEndpoint> Endpoint::start_raw(Handler handler, ServeOptions options) 
             fmt::format("serving {} as {:x} at {}", id.to_string(), instance.value(), address.mux)
         );
         co_return ServedEndpoint{std::move(running)};
-    }(state_, id_, std::move(handler), options);
+    }(state_, id_, std::move(handler), std::move(options));
 }
 
-Task<> Endpoint::serve_raw(Handler handler, ServeOptions options) const {
-    return [](Endpoint endpoint, Handler raw, ServeOptions how) -> Task<> {
-        const auto served = co_await endpoint.start_raw(std::move(raw), how);
+Task<> ServedEndpoint::run() const {
+    return [](ServedEndpoint served) -> Task<> {
         const auto token = co_await current_token();
         co_await token.wait();
-        const auto& runtime = endpoint.state_->runtime();
+        const auto& runtime = served.running_->cluster->runtime();
         const auto shared = runtime.shutdown_deadline();
         co_await shielded(
             served.shutdown(shared.is_never() ? Deadline::in(runtime.graceful_timeout()) : shared)
         );
-    }(*this, std::move(handler), options);
+    }(*this);
 }
+
+Task<> Endpoint::serve_raw(Handler handler, ServeOptions options) const {
+    return [](Endpoint endpoint, Handler raw, ServeOptions how) -> Task<> {
+        const auto served = co_await endpoint.start_raw(std::move(raw), std::move(how));
+        co_await served.run();
+    }(*this, std::move(handler), std::move(options));
+}
+
+discovery::Discovery& Endpoint::discovery() const noexcept { return state_->discovery(); }
 
 }  // namespace stator::inline component

@@ -8,6 +8,7 @@
 
 #include "discovery/endpoint_watch_core.hpp"
 #include "discovery/registration_shared.hpp"
+#include "stator/runtime/combinators.hpp"
 
 namespace stator::discovery {
 
@@ -66,18 +67,64 @@ const std::shared_ptr<store::KeyValueStore>& Discovery::store() const noexcept {
     return state_->store;
 }
 
-Task<Registration> Discovery::publish(Instance instance, store::Lease lease) {
+namespace {
+
+/// A key and its value.
+using Record = std::pair<std::string, std::string>;
+
+Result<std::vector<Record>> records_of(
+    const Instance& instance, const std::vector<ModelRecord>& models
+) {
+    if (auto checked = instance.check(); !checked) return std::unexpected<Error>{checked.error()};
+    std::vector<Record> records;
+    for (const auto& model : models) {
+        if (model.endpoint != instance.endpoint || model.id != instance.id)
+            return fail(
+                ErrorCode::invalid_request,
+                "registration.identity",
+                "a model is published by the instance that serves it"
+            );
+        auto text = to_record(model);
+        if (!text) return std::unexpected<Error>{text.error()};
+        records.emplace_back(model.key(), std::move(*text));
+    }
+    auto text = to_record(instance);
+    if (!text) return std::unexpected<Error>{text.error()};
+    records.emplace_back(instance.key(), std::move(*text));
+    return records;
+}
+
+Task<> create_record(
+    std::shared_ptr<store::KeyValueStore> store, Record record, store::Lease lease
+) {
+    if (co_await store->create(record.first, std::move(record.second), std::move(lease))) co_return;
+    throw Error{
+        ErrorCode::already_exists,
+        "registration.exists",
+        fmt::format("{} is published already", record.first)
+    };
+}
+
+}  // namespace
+
+Task<Registration> Discovery::publish(
+    Instance instance, std::vector<ModelRecord> models, store::Lease lease
+) {
     const auto state = state_;
-    if (const auto checked = instance.check(); !checked) throw checked.error();
-    auto record = to_record(instance);
-    if (!record) throw record.error();
+    auto records = records_of(instance, models);
+    if (!records) throw records.error();
     auto shared = std::make_shared<Registration::Shared>(state->store, lease, std::move(instance));
-    if (!co_await state->store->create(shared->key, std::move(*record), std::move(lease)))
-        throw Error{
-            ErrorCode::already_exists,
-            "registration.exists",
-            fmt::format("{} is published already", shared->key)
-        };
+    // Whoever sees the instance sees its models, too.
+    for (auto& record : *records) {
+        auto key = record.first;
+        const auto created =
+            co_await as_result(create_record(state->store, std::move(record), lease));
+        if (!created) {
+            co_await shielded(shared->take_back());
+            throw created.error();
+        }
+        shared->keys.push_back(std::move(key));
+    }
     co_return Registration{std::move(shared)};
 }
 
@@ -127,6 +174,28 @@ Task<std::vector<Instance>> Discovery::list_all() {
         }
     }
     co_return instances;
+}
+
+Task<std::vector<ModelRecord>> Discovery::models_below(
+    std::shared_ptr<State> state, std::string prefix
+) {
+    std::vector<ModelRecord> models;
+    for (const auto& entry : co_await state->store->list(std::move(prefix))) {
+        if (auto model = model_from_record(entry.value)) {
+            models.push_back(std::move(*model));
+        } else {
+            state->rejects->report(entry.key, entry.value, model.error());
+        }
+    }
+    co_return models;
+}
+
+Task<std::vector<ModelRecord>> Discovery::list_models() {
+    return models_below(state_, fmt::format("{}/", models_bucket));
+}
+
+Task<std::vector<ModelRecord>> Discovery::list_models(EndpointId endpoint) {
+    return models_below(state_, models_prefix(endpoint));
 }
 
 namespace {

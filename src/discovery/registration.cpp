@@ -1,5 +1,6 @@
 #include "stator/discovery/registration.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "discovery/registration_shared.hpp"
@@ -122,9 +123,28 @@ Task<bool> remove_key(
     }
 }
 
+constexpr Duration last_try = 50ms;
+
+/// The latest first: an instance leaves before its models. False when one is still there.
+Task<bool> remove_keys(
+    std::shared_ptr<store::KeyValueStore> store, std::vector<std::string> keys, Deadline deadline
+) {
+    bool removed = true;
+    for (auto key = keys.rbegin(); key != keys.rend(); ++key) {
+        // Even when time is up each is tried once: a store keeps no key alive that was to go.
+        const auto bound = removed ? deadline : std::max(deadline, Deadline::in(last_try));
+        removed = co_await remove_key(store, *key, bound) && removed;
+    }
+    co_return removed;
+}
+
 Task<> wait_until_ended(Event* ended) { co_await ended->wait(); }
 
 }  // namespace
+
+Task<> Registration::Shared::take_back() {
+    (void)co_await remove_keys(store, std::exchange(keys, {}), Deadline::in(1s));
+}
 
 Task<bool> Registration::unpublish(Deadline deadline) const {
     const auto shared = shared_;
@@ -134,8 +154,8 @@ Task<bool> Registration::unpublish(Deadline deadline) const {
         );
         co_return shared->confirmed();
     }
-    const auto removed = co_await as_result(remove_key(shared->store, shared->key, deadline));
-    // A revoked lease has taken the record along.
+    const auto removed = co_await as_result(remove_keys(shared->store, shared->keys, deadline));
+    // A revoked lease has taken the records along.
     const bool confirmed =
         (removed && *removed) || shared->lease.state() == store::LeaseState::revoked;
     shared->end_deletion(confirmed);

@@ -5,6 +5,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "stator/discovery/registration.hpp"
 #include "stator/runtime/event.hpp"
@@ -21,6 +22,9 @@ public:
     RegistrationState state() const noexcept;
     std::shared_ptr<const Instance> instance() const;
     void replace(Instance instance);
+    /// Removes what has been published so far, the latest first; what cannot be removed within a
+    /// moment runs out. Never throws, unless cancelled.
+    Task<> take_back();
     /// True for the one who deletes it.
     bool begin_deletion() noexcept;
     bool deleting() const noexcept { return deleting_.load(std::memory_order_acquire); }
@@ -29,7 +33,10 @@ public:
 
     const std::shared_ptr<store::KeyValueStore> store;
     const store::Lease lease;
-    const std::string key;
+    const std::string key;  ///< of the instance's own record
+    /// Of all its records in the order in which they were published: those of the models first.
+    /// Complete before there is a Registration.
+    std::vector<std::string> keys;
     Event deletion_ended;
     VersionGate deletion_begun;
 

@@ -12,6 +12,10 @@
 #include "stator/component/client.hpp"
 #include "stator/component/handler.hpp"
 
+namespace stator::discovery {
+class Discovery;
+}
+
 namespace stator::inline component {
 
 class ClusterState;
@@ -24,6 +28,9 @@ struct ServeOptions {
     InstanceId instance_id{};  ///< none: the process's
     /// What foreign clients are told to encode requests in; ours choose by themselves.
     PayloadCodec codec = PayloadCodec::msgpack;
+    /// The card of a model that is served here, a JSON object: published beside the instance.
+    /// Empty: none. `llm::serve_model` fills it.
+    std::string model_card{};
 };
 
 /// A served endpoint. Thread-safe handle. Dropping it does not end the serving: `shutdown` does, or
@@ -37,6 +44,9 @@ public:
     /// killed. Returns when none is left. Idempotent; never throws. Cancel safety: not interrupted;
     /// bounded by `deadline`.
     Task<> shutdown(Deadline deadline) const;
+    /// Waits until its task is cancelled, then shuts down within the process's grace. Cancel
+    /// safety: being cancelled is how it ends; it returns normally.
+    Task<> run() const;
 
 private:
     friend class Endpoint;
@@ -58,19 +68,22 @@ public:
     /// normally.
     template <class F>
     Task<> serve(F handler, ServeOptions options = {}) const {
-        return serve_raw(make_handler(std::move(handler)), options);
+        return serve_raw(make_handler(std::move(handler)), std::move(options));
     }
     Task<> serve_raw(Handler handler, ServeOptions options = {}) const;
 
     /// As `serve`, but returns as soon as the instance can be called and found.
     template <class F>
     Task<ServedEndpoint> start(F handler, ServeOptions options = {}) const {
-        return start_raw(make_handler(std::move(handler)), options);
+        return start_raw(make_handler(std::move(handler)), std::move(options));
     }
     Task<ServedEndpoint> start_raw(Handler handler, ServeOptions options = {}) const;
 
     /// Watches the endpoint's instances. Errors: the store's.
     Task<Client> client() const;
+
+    /// What is registered, anywhere in the cluster of this endpoint.
+    discovery::Discovery& discovery() const noexcept;
 
 private:
     friend class Component;

@@ -10,6 +10,7 @@
 #include "stator/discovery/endpoint_watch.hpp"
 #include "stator/discovery/instance.hpp"
 #include "stator/discovery/member_table.hpp"
+#include "stator/discovery/model_record.hpp"
 #include "stator/discovery/registration.hpp"
 #include "stator/runtime/stream.hpp"
 #include "stator/store/key_value_store.hpp"
@@ -39,7 +40,16 @@ public:
     /// the store has it. Errors: `Instance::check`'s, already_exists (this id is published),
     /// the store's. Cancel safety: throws `cancelled`; the record may be there until the lease
     /// ends.
-    Task<Registration> publish(Instance instance, store::Lease lease);
+    Task<Registration> publish(Instance instance, store::Lease lease) {
+        return publish(std::move(instance), {}, std::move(lease));
+    }
+    /// The same for an instance that serves models: their records come before the instance's own
+    /// and go after it, under the same lease. If one of the records cannot be published, those
+    /// before it are taken back. Errors as well: invalid_request "registration.identity" for a
+    /// model of another endpoint or id, to_record's.
+    Task<Registration> publish(
+        Instance instance, std::vector<ModelRecord> models, store::Lease lease
+    );
 
     /// The shared watch of the endpoint; its first snapshot has been read. Errors: the store's.
     Task<std::shared_ptr<EndpointWatch>> watch(EndpointId endpoint);
@@ -51,6 +61,9 @@ public:
 
     /// All instances, sorted by key; expired records are swept, unreadable ones reported once.
     Task<std::vector<Instance>> list_all();
+    /// All models, sorted by key, or those of one endpoint; otherwise as `list_all`.
+    Task<std::vector<ModelRecord>> list_models();
+    Task<std::vector<ModelRecord>> list_models(EndpointId endpoint);
     /// Changes as they happen. `prefix` is the beginning of "ns.component.endpoint" at a dot, or
     /// empty. First every instance as `added`, then `synced`; a gap is closed by the differences
     /// and another `synced`. Ends when the store is closed.
@@ -61,6 +74,9 @@ public:
 
 private:
     struct State;
+    static Task<std::vector<ModelRecord>> models_below(
+        std::shared_ptr<State> state, std::string prefix
+    );
     std::shared_ptr<EndpointWatch> shared_watch(const EndpointId& endpoint);
     std::shared_ptr<State> state_;
 };

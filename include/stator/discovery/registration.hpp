@@ -22,7 +22,7 @@ enum class RegistrationState : std::uint8_t {
 
 std::string_view to_string(RegistrationState state) noexcept;
 
-/// A cheap copyable handle; thread-safe. The record is published as long as its lease lives and
+/// A cheap copyable handle; thread-safe. The records are published as long as its lease lives and
 /// nobody called `unpublish`; dropping the handle changes nothing. Losing the store is a state,
 /// never an end: identity is in the record, liveness in the lease.
 class Registration {
@@ -38,9 +38,10 @@ public:
     /// Errors: the store's; invalid_request "registration.identity" for another id or endpoint,
     /// "registration.deleted". Cancel safety: throws `cancelled`; the change may have happened.
     Task<> update(Instance changed) const;
-    /// Removes the record. True once that is confirmed; false when `deadline` came first: the state
-    /// is `deleted` all the same, and nothing keeps the record alive any more. Idempotent; errors
-    /// of the store are tried again. Cancel safety: throws `cancelled`, with the same effect.
+    /// Removes the record, then those of its models. True once that is confirmed; false when
+    /// `deadline` came first: the state is `deleted` all the same, and nothing keeps the record
+    /// alive any more. Idempotent; errors of the store are tried again. Cancel safety: throws
+    /// `cancelled`, with the same effect.
     Task<bool> unpublish(Deadline deadline) const;
     /// The state, once it is another one than `seen`. Cancel safety: throws `cancelled`.
     Task<RegistrationState> wait_for_change(RegistrationState seen) const;
