@@ -6,11 +6,13 @@
 #include <string>
 
 #include "stator/codec/payload.hpp"
+#include "stator/llm/ngram_model.hpp"
 #include "stator/pipeline/context.hpp"
 #include "stator/runtime/stream.hpp"
-#include "tools/demo/ngram_model.hpp"
 
 namespace stator::demo {
+
+using llm::NgramModel;
 
 inline constexpr const char* completion_path = "demo.text.complete";
 

@@ -18,6 +18,8 @@
 
 namespace stator::demo {
 
+using llm::NgramModel;
+
 using CompletionRouter = Router<CompletionRequest, std::string>;
 
 /// One request. Written by its own task only; read by others once that has ended.

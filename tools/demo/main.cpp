@@ -17,9 +17,9 @@
 #include <fmt/format.h>
 
 #include "stator/base/text.hpp"
+#include "stator/llm/corpus.hpp"
 #include "stator/worker/worker.hpp"
 #include "tools/demo/child_process.hpp"
-#include "tools/demo/corpus.hpp"
 #include "tools/demo/private_folder.hpp"
 #include "tools/demo/report.hpp"
 #include "tools/demo/show.hpp"
@@ -125,7 +125,7 @@ struct Trained {
 };
 
 Result<Trained> train(const Arguments& arguments) {
-    const auto corpus = arguments.corpus ? read_text(*arguments.corpus) : read_licences();
+    const auto corpus = arguments.corpus ? llm::read_text(*arguments.corpus) : llm::read_licences();
     if (!corpus) return std::unexpected{corpus.error()};
     auto model = NgramModel::train(corpus->text);
     if (!model) return std::unexpected{model.error()};

@@ -8,11 +8,13 @@
 #include <string>
 
 #include "stator/base/error.hpp"
+#include "stator/llm/ngram_model.hpp"
 #include "stator/runtime/runtime.hpp"
-#include "tools/demo/ngram_model.hpp"
 #include "tools/demo/terminal.hpp"
 
 namespace stator::demo {
+
+using llm::NgramModel;
 
 struct ShowOptions {
     std::size_t requests = 2'000;         ///< at the same time; half as many come later

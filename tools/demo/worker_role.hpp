@@ -4,9 +4,11 @@
 #include <memory>
 
 #include "stator/base/instance_id.hpp"
-#include "tools/demo/ngram_model.hpp"
+#include "stator/llm/ngram_model.hpp"
 
 namespace stator::demo {
+
+using llm::NgramModel;
 
 /// Serves the completions until it gets SIGTERM, and drains then. Returns the exit status.
 int run_worker(std::shared_ptr<const NgramModel> model, InstanceId id);

@@ -1,4 +1,4 @@
-#include "tools/demo/corpus.hpp"
+#include "stator/llm/corpus.hpp"
 
 #include <array>
 #include <fstream>
@@ -7,7 +7,7 @@
 
 #include <fmt/format.h>
 
-namespace stator::demo {
+namespace stator::llm {
 
 namespace {
 
@@ -40,7 +40,7 @@ Result<Corpus> read_licences(const std::filesystem::path& folder) {
     if (!corpus.names.empty()) return corpus;
     return fail(
         ErrorCode::not_found,
-        "demo.no_corpus",
+        "corpus.not_found",
         fmt::format(
             "no text to learn from: {} has none of {} (Debian's package base-files brings them); "
             "name another text with --corpus FILE",
@@ -56,7 +56,7 @@ Result<Corpus> read_text(const std::filesystem::path& file) {
     if (!failure && size > largest_text) {
         return fail(
             ErrorCode::payload_too_large,
-            "demo.corpus_size",
+            "corpus.size",
             fmt::format("{} has {} bytes, at most {} are read", file.string(), size, largest_text)
         );
     }
@@ -64,11 +64,11 @@ Result<Corpus> read_text(const std::filesystem::path& file) {
     if (!text) {
         return fail(
             ErrorCode::not_found,
-            "demo.no_corpus",
+            "corpus.not_found",
             fmt::format("{} is no text that can be read", file.string())
         );
     }
     return Corpus{std::move(*text), {file.filename().string()}};
 }
 
-}  // namespace stator::demo
+}  // namespace stator::llm

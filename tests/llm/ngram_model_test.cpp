@@ -1,4 +1,4 @@
-#include "tools/demo/ngram_model.hpp"
+#include "stator/llm/ngram_model.hpp"
 
 #include <cmath>
 #include <map>
@@ -11,7 +11,7 @@
 
 #include "stator/base/text.hpp"
 
-namespace stator::demo {
+namespace stator::llm {
 namespace {
 
 using ::testing::ElementsAre;
@@ -192,4 +192,4 @@ TEST(NgramModel, blanks_stand_before_words_and_not_before_marks) {
 }
 
 }  // namespace
-}  // namespace stator::demo
+}  // namespace stator::llm

@@ -1,4 +1,4 @@
-#include "tools/demo/ngram_model.hpp"
+#include "stator/llm/ngram_model.hpp"
 
 #include <algorithm>
 #include <tuple>
@@ -6,7 +6,7 @@
 
 #include <fmt/format.h>
 
-namespace stator::demo {
+namespace stator::llm {
 
 namespace {
 
@@ -261,4 +261,4 @@ std::string NgramModel::Continuation::next() {
     return blank ? " " + piece : piece;
 }
 
-}  // namespace stator::demo
+}  // namespace stator::llm

@@ -1,4 +1,4 @@
-#include "tools/demo/corpus.hpp"
+#include "stator/llm/corpus.hpp"
 
 #include <fstream>
 #include <string>
@@ -6,9 +6,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tools/demo/private_folder.hpp"
+#include "tests/store/store_fixture.hpp"
 
-namespace stator::demo {
+namespace stator::llm {
 namespace {
 
 using ::testing::ElementsAre;
@@ -21,7 +21,7 @@ protected:
         std::ofstream{path, std::ios::binary} << text;
         return path;
     }
-    PrivateFolder folder_;
+    const stator::test::TemporaryFolder folder_;
 };
 
 TEST_F(CorpusTest, takes_what_is_there_in_a_fixed_order) {
@@ -41,7 +41,7 @@ TEST_F(CorpusTest, nothing_to_learn_from_is_an_error_that_says_where_it_looked) 
         const auto corpus = read_licences(folder);
         ASSERT_FALSE(corpus);
         EXPECT_EQ(corpus.error().code(), ErrorCode::not_found);
-        EXPECT_EQ(corpus.error().detail(), "demo.no_corpus");
+        EXPECT_EQ(corpus.error().detail(), "corpus.not_found");
         EXPECT_THAT(corpus.error().what(), HasSubstr(folder.string()));
         EXPECT_THAT(corpus.error().what(), HasSubstr("GPL-3"));
         EXPECT_THAT(corpus.error().what(), HasSubstr("--corpus"));
@@ -59,7 +59,7 @@ TEST_F(CorpusTest, a_file_that_cannot_be_read_is_an_error) {
     for (const auto& path : {folder_.path(), folder_.path() / "missing", write("empty", "")}) {
         const auto corpus = read_text(path);
         ASSERT_FALSE(corpus);
-        EXPECT_EQ(corpus.error().detail(), "demo.no_corpus");
+        EXPECT_EQ(corpus.error().detail(), "corpus.not_found");
     }
 }
 
@@ -72,4 +72,4 @@ TEST_F(CorpusTest, a_file_beyond_the_limit_is_refused_unread) {
 }
 
 }  // namespace
-}  // namespace stator::demo
+}  // namespace stator::llm

@@ -14,7 +14,7 @@
 #include "stator/base/error.hpp"
 #include "stator/base/random.hpp"
 
-namespace stator::demo {
+namespace stator::llm {
 
 /// The pieces of a text: words, and the marks . , ; : ? ! ( ) between them. Everything else, links
 /// and mail addresses included, is left out.
@@ -102,4 +102,4 @@ private:
     bool blank_;  // whether a word would need one before it
 };
 
-}  // namespace stator::demo
+}  // namespace stator::llm
