@@ -2,6 +2,7 @@
 //
 //   stator_interop_peer worker --codec msgpack [--component interop.backend]
 //   stator_interop_peer client --codec msgpack [--plane auto|mux|dynamo]
+//   stator_interop_peer model --chat NAME --embeddings NAME --realtime NAME
 #include <string>
 #include <utility>
 
@@ -9,6 +10,7 @@
 
 #include "stator/worker/worker.hpp"
 #include "tests/interop/peer_client.hpp"
+#include "tests/interop/peer_model.hpp"
 #include "tests/interop/peer_worker.hpp"
 
 namespace {
@@ -45,7 +47,15 @@ int main(int count, char** arguments) {
     std::string plane = "auto";
     call->add_option("--plane", plane, "Request plane")
         ->check(CLI::IsMember({"auto", "mux", "dynamo"}));
+    interop::ModelOptions models;
+    auto* model = app.add_subcommand("model", "Serves models behind the OpenAI frontend");
+    model->add_option("--chat", models.chat, "Chat and completions")->allow_extra_args(false);
+    model->add_option("--embeddings", models.embeddings)->allow_extra_args(false);
+    model->add_option("--realtime", models.realtime)->allow_extra_args(false);
+    model->add_option("--max-inflight", models.max_inflight);
+    model->add_option("--context-length", models.context_length);
     CLI11_PARSE(app, count, arguments);
+    if (*model) return run(&interop::run_models, models);
     if (plane == "mux") client.call.plane = stator::Plane::mux;
     if (plane == "dynamo") client.call.plane = stator::Plane::dynamo;
     if (*serve) return run(&interop::run_worker, worker);
