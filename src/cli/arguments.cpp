@@ -57,6 +57,7 @@ struct RawArguments {
     std::int64_t concurrency = 1;
     bool json = false;
     bool models = false;
+    std::optional<std::string> openai_model;
     RawBenchOptions bench;
 };
 
@@ -159,7 +160,12 @@ Result<Arguments> serve_arguments(const RawArguments& raw) {
     if (!max_inflight) return std::unexpected{std::move(max_inflight).error()};
     const auto shape = shape_of(raw);
     if (!shape) return std::unexpected{shape.error()};
-    return ServeArguments{std::move(*endpoint), *instances, *max_inflight, *shape};
+    if (raw.openai_model == "") return usage("--openai-model needs the name of the model");
+    if (raw.openai_model && raw.shape != "server")
+        return usage("--openai-model has a shape of its own");
+    return ServeArguments{
+        std::move(*endpoint), *instances, *max_inflight, *shape, raw.openai_model.value_or("")
+    };
 }
 
 Result<Arguments> call_arguments(const RawArguments& raw, bool summary) {
@@ -219,12 +225,7 @@ Result<Arguments> bench_arguments(const RawArguments& raw) {
 }
 
 Result<Arguments> list_arguments(const RawArguments& raw) {
-    if (raw.models) {
-        return not_yet(
-            "--models is not available yet: model registration; without it `ls` lists the instances"
-        );
-    }
-    return ListArguments{raw.json};
+    return ListArguments{raw.json, raw.models};
 }
 
 Result<Arguments> watch_arguments(const RawArguments& raw) {
@@ -258,7 +259,7 @@ public:
         add_bench();
         auto* list = app_.add_subcommand("ls", "List the registered instances");
         list->add_flag("--json", raw_.json, "One JSON array instead of a table");
-        list->add_flag("--models", raw_.models, "Models instead of instances (not available yet)");
+        list->add_flag("--models", raw_.models, "Models instead of instances");
         auto* watch = app_.add_subcommand("watch", "Show discovery events as JSON lines");
         watch->add_option("prefix", raw_.prefix, "The beginning of ns.component.endpoint");
         auto* doctor = app_.add_subcommand("doctor", "Tell why instances cannot be reached");
@@ -291,6 +292,11 @@ private:
         serve->add_option("--max-inflight", raw_.max_inflight, "Requests at a time, of each (any)");
         serve->add_option(
             "--shape", raw_.shape, "unary, server (default), client or bidirectional"
+        );
+        serve->add_option(
+            "--openai-model",
+            raw_.openai_model,
+            "Instead: a small language model of that name, for OpenAI frontends"
         );
     }
 

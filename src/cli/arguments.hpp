@@ -22,6 +22,7 @@ struct ServeArguments {
     std::uint32_t instances = 1;
     std::uint32_t max_inflight = 0;  ///< of each instance; 0: no limit
     transport::CallShape shape = transport::CallShape::server_streaming;
+    std::string openai_model{};  ///< a language model of that name instead; empty: none
 };
 
 /// stator call
@@ -52,6 +53,7 @@ struct BenchArguments {
 /// stator ls
 struct ListArguments {
     bool json = false;
+    bool models = false;  ///< instead of instances
 };
 
 /// stator watch

@@ -7,7 +7,11 @@
 #include "cli/commands.hpp"
 #include "cli/diagnostic_endpoint.hpp"
 #include "cli/frame.hpp"
+#include "cli/openai_model.hpp"
+#include "stator/llm/serve_model.hpp"
 #include "stator/runtime/combinators.hpp"
+#include "stator/runtime/offload.hpp"
+#include "stator/runtime/runtime.hpp"
 #include "stator/runtime/token_wait.hpp"
 
 namespace stator::cli {
@@ -19,17 +23,44 @@ void say_ready(const EndpointId& endpoint, InstanceId instance) {
     std::fwrite(line.data(), 1, line.size(), stderr);
 }
 
+/// Starts one instance of what the arguments say.
+Task<ServedEndpoint> start_one(
+    Endpoint endpoint,
+    ServeArguments arguments,
+    std::shared_ptr<const llm::NgramModel> model,
+    InstanceId id
+) {
+    ServeOptions options{.max_inflight = arguments.max_inflight, .instance_id = id};
+    if (!model) {
+        co_return co_await endpoint.start_raw(
+            diagnostic_handler(id, arguments.shape), std::move(options)
+        );
+    }
+    co_return co_await llm::register_model(
+        std::move(endpoint),
+        {.name = arguments.openai_model},
+        openai_handler(std::move(model)),
+        {.serve = std::move(options)}
+    );
+}
+
+/// The model that is to be served; none for the diagnostic endpoint.
+Task<std::shared_ptr<const llm::NgramModel>> model_of(Runtime runtime, ServeArguments arguments) {
+    if (arguments.openai_model.empty()) co_return nullptr;
+    auto model = co_await offload(runtime.blocking(), train_model);
+    if (!model) throw model.error();
+    co_return std::move(*model);
+}
+
 /// Leaves what has been started in `served`, also when it throws.
 Task<> start_all(
     DistributedRuntime cluster, ServeArguments arguments, std::vector<ServedEndpoint>* served
 ) {
     const auto endpoint = cluster.endpoint(arguments.endpoint);
+    const auto model = co_await model_of(cluster.runtime(), arguments);
     for (std::uint32_t i = 0; i < arguments.instances; ++i) {
         const auto id = i == 0 ? cluster.instance_id() : InstanceId::random();
-        const ServeOptions options{.max_inflight = arguments.max_inflight, .instance_id = id};
-        served->push_back(
-            co_await endpoint.start_raw(diagnostic_handler(id, arguments.shape), options)
-        );
+        served->push_back(co_await start_one(endpoint, arguments, model, id));
         say_ready(arguments.endpoint, id);
     }
 }

@@ -181,6 +181,10 @@ TEST(Arguments, BenchTakesItsOptions) {
 TEST(Arguments, TheOthers) {
     EXPECT_FALSE(parsed<ListArguments>({"ls"}).json);
     EXPECT_TRUE(parsed<ListArguments>({"ls", "--json"}).json);
+    EXPECT_FALSE(parsed<ListArguments>({"ls"}).models);
+    EXPECT_TRUE(parsed<ListArguments>({"ls", "--models"}).models);
+    EXPECT_EQ(parsed<ServeArguments>({"serve", "a.b.c"}).openai_model, "");
+    EXPECT_EQ(parsed<ServeArguments>({"serve", "a.b.c", "--openai-model", "M"}).openai_model, "M");
     EXPECT_EQ(parsed<WatchArguments>({"watch"}).prefix, "");
     EXPECT_EQ(parsed<WatchArguments>({"watch", "demo.backend"}).prefix, "demo.backend");
     EXPECT_EQ(parsed<WatchArguments>({"watch", "demo."}).prefix, "demo");
@@ -278,7 +282,15 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{{"bench", ep, "--tail-hold-ms", "x"}, bad, "cli.usage", "--tail-hold-ms"},
         Refusal{{"bench", ep, "--plane", "any"}, bad, "cli.usage", "mux and dynamo"},
         Refusal{{"bench", ep, "--timeout", "0"}, bad, "cli.usage", "--timeout"},
-        Refusal{{"ls", "--models"}, later, "cli.not_yet", "model registration"},
+        Refusal{
+            {"serve", "a.b.c", "--openai-model", ""}, bad, "cli.usage", "the name of the model"
+        },
+        Refusal{
+            {"serve", "a.b.c", "--openai-model", "m", "--shape", "unary"},
+            bad,
+            "cli.usage",
+            "of its own"
+        },
         Refusal{{"ls", "extra"}, bad, "cli.usage", "extra"},
         Refusal{{"watch", "a..b"}, bad, "name.invalid", "prefix"},
         Refusal{{"watch", "."}, bad, "name.invalid", "prefix"},
