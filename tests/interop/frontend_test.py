@@ -50,7 +50,7 @@ def text_of(words):
 class Frontend(Peers):
     """The frontend and the workers behind it, in a discovery folder of their own."""
 
-    def __init__(self):
+    def __init__(self, command=None):
         if not (virtual_environment() / "installed-frontend").exists():
             raise AssertionError("no Dynamo frontend; tests/interop/peers/install.sh frontend installs it")
         super().__init__(HF_HUB_OFFLINE="1")
@@ -58,9 +58,10 @@ class Frontend(Peers):
         self.environment["HOME"] = str(self.kv.parent)
         port = free_port()
         self.client = OpenAiClient(port, PATIENCE)
-        command = [real_python(), "-m", "dynamo.frontend", "--http-host", "127.0.0.1", "--http-port", str(port)]
+        frontend = [real_python(), "-m", "dynamo.frontend", "--http-host", "127.0.0.1", "--http-port", str(port)]
         self.port = port
-        self.frontend = self.start_peer([*command, "--discovery-backend", "file", "--request-plane", "tcp"])
+        self.command = command or worker_command()
+        self.frontend = self.start_peer([*frontend, "--discovery-backend", "file", "--request-plane", "tcp"])
         wait_until(self._is_healthy, "the frontend's health", 60)
 
     def realtime(self, model, *events, close_after=0):
@@ -78,7 +79,7 @@ class Frontend(Peers):
 
     def worker(self, *options):
         """A worker, as soon as the frontend gives its models requests."""
-        worker = self.start_peer([*worker_command(), *options])
+        worker = self.start_peer([*self.command, *options])
         worker.event("ready")
         wait_until(lambda: set(options[1::2]) <= set(self.client.models()), f"the models of {options}")
         return worker
