@@ -32,7 +32,6 @@ class BadInput(TestCase):
             (("call", EP, "{}", "--mode", "least_loaded"), "unimplemented", "round_robin, random and direct"),
             (("call", EP, "{}", "--mode", "direct"), "invalid_request", "--instance"),
             (("call", EP, "{}", "--instance", "00ff"), "invalid_request", "--instance"),
-            (("ls", "--models"), "unimplemented", "model registration"),
             (("watch", "a b"), "invalid_request", "prefix"),
         ]
         for arguments, code, says in table:

@@ -22,7 +22,7 @@ STATUS_OF = {
     "cancelled": 499,
     "deadline_exceeded": 504,
     "unimplemented": 501,
-    "protocol": 500,
+    "protocol": 502,
     "internal": 500,
     # Last: routers put the instance aside after it.
     "unavailable": 503,
