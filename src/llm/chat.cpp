@@ -36,7 +36,7 @@ Result<ChatMessage> message_of(Document object) {
         return refuse_field("content", "is neither a string nor a list of parts");
     }
     message.others = fields.others();
-    if (fields.failure()) return std::unexpected<Error>{*fields.failure()};
+    if (auto good = fields.good(); !good) return std::unexpected<Error>{good.error()};
     return message;
 }
 
@@ -63,7 +63,7 @@ Result<ChatRequest> chat_request_of(Document object) {
     request.tool_choice = fields.json("tool_choice");
     request.response_format = fields.json("response_format");
     request.others = fields.others();
-    if (fields.failure()) return std::unexpected<Error>{*fields.failure()};
+    if (auto good = fields.good(); !good) return std::unexpected<Error>{good.error()};
     return request;
 }
 

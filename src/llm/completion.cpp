@@ -23,7 +23,7 @@ Result<CompletionRequest> completion_request_of(Document object) {
     request.sampling = fields.sampling();
     request.streaming = fields.streaming();
     request.others = fields.others();
-    if (fields.failure()) return std::unexpected<Error>{*fields.failure()};
+    if (auto good = fields.good(); !good) return std::unexpected<Error>{good.error()};
     return request;
 }
 

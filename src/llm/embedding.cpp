@@ -43,7 +43,7 @@ Result<EmbeddingRequest> embedding_request_of(Document object) {
     }
     request.dimensions = fields.count("dimensions");
     request.others = fields.others();
-    if (fields.failure()) return std::unexpected<Error>{*fields.failure()};
+    if (auto good = fields.good(); !good) return std::unexpected<Error>{good.error()};
     return request;
 }
 

@@ -41,7 +41,10 @@ public:
                            .with_context(fmt::format("reading {} of the card", name));
         }
     }
-    const std::optional<Error>& failure() const { return failure_; }
+    Result<void> good() const {
+        if (failure_) return std::unexpected<Error>{*failure_};
+        return {};
+    }
 
 private:
     Document& document_;
@@ -166,7 +169,7 @@ Result<std::string> ModelCard::to_json() const {
     card["media_fetcher"] = nullptr;
     if (!aliases.empty()) card["model_aliases"] = aliases;
     fields.add("user_data", user_data, false);
-    if (fields.failure()) return std::unexpected<Error>{*fields.failure()};
+    if (auto good = fields.good(); !good) return std::unexpected<Error>{good.error()};
     return encode_json(card);
 }
 

@@ -128,7 +128,7 @@ Streaming RequestFields::streaming() {
     RequestFields fields{std::move(options)};
     read.include_usage = fields.boolean("include_usage").value_or(false);
     read.continuous_usage_stats = fields.boolean("continuous_usage_stats").value_or(false);
-    if (fields.failure()) fail(*fields.failure());
+    if (auto good = fields.good(); !good) fail(good.error());
     return read;
 }
 

@@ -48,7 +48,11 @@ public:
     void fail(const Error& error) {
         if (!failure_) failure_ = error;
     }
-    const std::optional<Error>& failure() const noexcept { return failure_; }
+    /// Fails with the failure, if there was one.
+    Result<void> good() const {
+        if (failure_) return std::unexpected<Error>{*failure_};
+        return {};
+    }
 
 private:
     void refuse(std::string_view field, std::string_view what);

@@ -1,7 +1,6 @@
 #include "stator/llm/serve_model.hpp"
 
 #include <chrono>
-#include <optional>
 
 #include <fmt/format.h>
 
@@ -16,13 +15,13 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// What contradicts `card` at its endpoint, but for the records of `own`.
-Task<std::optional<Error>> find_conflict(Endpoint endpoint, std::string card, InstanceId own) {
+/// Throws what contradicts `card` at its endpoint, but for the record of `own`.
+Task<> refuse_conflict(Endpoint endpoint, std::string card, InstanceId own) {
     for (const auto& other : co_await endpoint.discovery().list_models(endpoint.id())) {
         if (other.id == own) continue;
         const auto field = conflict_of(card, other.card);
         if (!field) continue;
-        co_return Error{
+        throw Error{
             ErrorCode::already_exists,
             "model.conflict",
             fmt::format(
@@ -34,11 +33,13 @@ Task<std::optional<Error>> find_conflict(Endpoint endpoint, std::string card, In
             )
         };
     }
-    co_return std::nullopt;
 }
 
-void warn(const Error& conflict) {
-    sink().report(Severity::warn, "stator::llm", conflict.message());
+bool may_serve(const Result<void>& looked, OnConflict how) {
+    if (looked) return true;
+    if (how == OnConflict::refuse || looked.error().detail() != "model.conflict") return false;
+    sink().report(Severity::warn, "stator::llm", looked.error().message());
+    return true;
 }
 
 }  // namespace
@@ -49,20 +50,16 @@ Task<ServedEndpoint> register_model(
     auto json = card.to_json();
     if (!json)
         throw json.error().with_context(fmt::format("the card of {}", quoted_text(card.name)));
-    const bool refuse = options.on_conflict == OnConflict::refuse;
-    const auto before = co_await find_conflict(endpoint, *json, options.serve.instance_id);
-    if (before && refuse) throw Error{*before};
+    if (options.on_conflict == OnConflict::refuse)
+        co_await refuse_conflict(endpoint, *json, options.serve.instance_id);
     options.serve.model_card = *json;
     auto served = co_await endpoint.start_raw(std::move(handler), std::move(options.serve));
     // One that came in between may not have seen our record: whoever looks last sees both.
-    const auto after =
-        co_await as_result(find_conflict(endpoint, std::move(*json), served.instance_id()));
-    if (after && (!*after || !refuse)) {
-        if (*after) warn(**after);
-        co_return served;
-    }
+    const auto looked =
+        co_await as_result(refuse_conflict(endpoint, std::move(*json), served.instance_id()));
+    if (may_serve(looked, options.on_conflict)) co_return served;
     co_await shielded(served.shutdown(Deadline::in(2s)));
-    throw after ? **after : after.error();
+    throw Error{looked.error()};
 }
 
 }  // namespace stator::llm
