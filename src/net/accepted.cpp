@@ -5,12 +5,20 @@
 #include <system_error>
 #include <utility>
 
+#include "net/tls_session.hpp"
 #include "stator/net/stream.hpp"
 #include "stator/runtime/readiness.hpp"
 
 namespace stator::net {
 
+Accepted::Accepted(int descriptor, Address remote) noexcept
+    : descriptor_{descriptor}, remote_{std::move(remote)} {}
+
 Result<std::optional<std::size_t>> Accepted::try_read(std::span<std::byte> space) noexcept {
+    if (tls_) {
+        const iovec part{space.data(), space.size()};
+        return tls_->read({&part, 1});
+    }
     for (;;) {
         const auto size = ::recv(descriptor_, space.data(), space.size(), MSG_DONTWAIT);
         if (size >= 0) return static_cast<std::size_t>(size);
@@ -23,7 +31,10 @@ Result<std::optional<std::size_t>> Accepted::try_read(std::span<std::byte> space
     }
 }
 
-Task<> Accepted::readable() { return runtime::readable(descriptor_); }
+Task<> Accepted::readable() {
+    if (tls_ && tls_->reads_after_write()) return runtime::writable(descriptor_);
+    return runtime::readable(descriptor_);
+}
 
 void Accepted::reset() noexcept {
     if (descriptor_ < 0) return;

@@ -11,7 +11,8 @@
 #include <fmt/format.h>
 
 #include "net/endpoints.hpp"
-#include "stator/net/stream.hpp"
+#include "net/tcp_stream.hpp"
+#include "net/tls_stream.hpp"
 #include "stator/runtime/asio.hpp"
 
 namespace stator::net {
@@ -32,103 +33,12 @@ Error disconnected(const Address& remote, std::string_view what) {
     throw Error{ErrorCode::cancelled, "cancelled while waiting for a socket"};
 }
 
-class TcpStream final : public Stream {
-public:
-    explicit TcpStream(tcp::socket socket) : socket_{std::move(socket)} {
-        ErrorCodeOf code;
-        socket_.set_option(tcp::no_delay{true}, code);
-        socket_.non_blocking(true, code);
-        if (!code) local_ = to_address(socket_.local_endpoint(code));
-        if (!code) remote_ = to_address(socket_.remote_endpoint(code));
-        if (code) throw Error{ErrorCode::disconnected, "net.disconnected", code.message()};
-    }
-    /// One that was accepted from `remote`. It does not delay: its listener does not.
-    struct FromListener {};
-    TcpStream(FromListener, tcp::socket socket, Address remote)
-        : socket_{std::move(socket)}, remote_{std::move(remote)} {
-        ErrorCodeOf code;
-        socket_.non_blocking(true, code);
-        if (code) throw Error{ErrorCode::disconnected, "net.disconnected", code.message()};
-    }
-    /// One that is being connected to `remote`.
-    TcpStream(tcp::socket socket, Address remote) noexcept
-        : socket_{std::move(socket)}, remote_{std::move(remote)} {}
-
-    Task<std::size_t> read_some(std::span<const iovec> space) override {
-        const auto parts = buffers_of(space);
-        const auto [code, size] = co_await socket_.async_read_some(parts, use_task);
-        auto read = outcome(code, size);
-        if (!read) throw read.error();
-        co_return *read;
-    }
-
-    Task<Result<std::size_t>> receive(std::span<const iovec> space) override {
-        const auto parts = buffers_of(space);
-        const auto [code, size] = co_await socket_.async_read_some(parts, use_task);
-        co_return outcome(code, size);
-    }
-
-    Result<std::size_t> try_write(std::span<const iovec> parts) noexcept override {
-        if (!socket_.is_open()) return std::unexpected{disconnected(remote_, "closed")};
-        msghdr message{};
-        message.msg_iov = const_cast<iovec*>(parts.data());  // sendmsg does not write through it
-        message.msg_iovlen = parts.size();
-        for (;;) {
-            const auto written =
-                ::sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-            if (written >= 0) return static_cast<std::size_t>(written);
-            if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS) return 0;
-            if (errno != EINTR)
-                return std::unexpected{disconnected(
-                    remote_, ErrorCodeOf{errno, boost::system::system_category()}.message()
-                )};
-        }
-    }
-
-    Task<> writable() override { return ready(tcp::socket::wait_write); }
-
-    void shutdown_write() noexcept override {
-        ErrorCodeOf ignored;
-        socket_.shutdown(tcp::socket::shutdown_send, ignored);
-    }
-
-    void close() noexcept override {
-        ErrorCodeOf ignored;
-        socket_.close(ignored);
-    }
-
-    const Address& local() const noexcept override {
-        ErrorCodeOf ignored;
-        if (local_.host.empty()) local_ = to_address(socket_.local_endpoint(ignored));
-        return local_;
-    }
-    const Address& remote() const noexcept override { return remote_; }
-
-private:
-    static std::array<asio::mutable_buffer, 2> buffers_of(std::span<const iovec> space) noexcept {
-        std::array<asio::mutable_buffer, 2> parts{};
-        for (std::size_t i = 0; i < std::min(space.size(), parts.size()); ++i)
-            parts[i] = asio::buffer(space[i].iov_base, space[i].iov_len);
-        return parts;
-    }
-    /// Throws `cancelled` only.
-    Result<std::size_t> outcome(const ErrorCodeOf& code, std::size_t size) const {
-        if (!code) return size;
-        if (code == asio::error::eof) return 0;
-        if (code == asio::error::operation_aborted && socket_.is_open()) throw_cancelled();
-        return std::unexpected{disconnected(remote_, code.message())};
-    }
-    Task<> ready(tcp::socket::wait_type direction) {
-        const auto code = co_await socket_.async_wait(direction, use_task);
-        if (!code) co_return;
-        if (code == asio::error::operation_aborted && socket_.is_open()) throw_cancelled();
-        throw disconnected(remote_, code.message());
-    }
-
-    tcp::socket socket_;
-    mutable Address local_;  // of one that was dialled, when somebody asks
-    Address remote_;
-};
+std::array<asio::mutable_buffer, 2> buffers_of(std::span<const iovec> space) noexcept {
+    std::array<asio::mutable_buffer, 2> parts{};
+    for (std::size_t i = 0; i < std::min(space.size(), parts.size()); ++i)
+        parts[i] = asio::buffer(space[i].iov_base, space[i].iov_len);
+    return parts;
+}
 
 asio::io_context& current_reactor() { return reactor_of(*Loop::current()); }
 
@@ -138,17 +48,106 @@ Address to_address(const tcp::endpoint& endpoint) {
     return {endpoint.address().to_string(), endpoint.port()};
 }
 
+TcpStream::TcpStream(tcp::socket socket) : socket_{std::move(socket)} {
+    ErrorCodeOf code;
+    socket_.set_option(tcp::no_delay{true}, code);
+    socket_.non_blocking(true, code);
+    if (!code) local_ = to_address(socket_.local_endpoint(code));
+    if (!code) remote_ = to_address(socket_.remote_endpoint(code));
+    if (code) throw Error{ErrorCode::disconnected, "net.disconnected", code.message()};
+}
+
+TcpStream::TcpStream(FromListener, tcp::socket socket, Address remote)
+    : socket_{std::move(socket)}, remote_{std::move(remote)} {
+    ErrorCodeOf code;
+    socket_.non_blocking(true, code);
+    if (code) throw Error{ErrorCode::disconnected, "net.disconnected", code.message()};
+}
+
+TcpStream::TcpStream(tcp::socket socket, Address remote) noexcept
+    : socket_{std::move(socket)}, remote_{std::move(remote)} {}
+
+Task<std::size_t> TcpStream::read_some(std::span<const iovec> space) {
+    const auto parts = buffers_of(space);
+    const auto [code, size] = co_await socket_.async_read_some(parts, use_task);
+    auto read = outcome(code, size);
+    if (!read) throw read.error();
+    co_return *read;
+}
+
+Task<Result<std::size_t>> TcpStream::receive(std::span<const iovec> space) {
+    const auto parts = buffers_of(space);
+    const auto [code, size] = co_await socket_.async_read_some(parts, use_task);
+    co_return outcome(code, size);
+}
+
+Result<std::size_t> TcpStream::try_write(std::span<const iovec> parts) noexcept {
+    if (!socket_.is_open()) return std::unexpected{disconnected(remote_, "closed")};
+    msghdr message{};
+    message.msg_iov = const_cast<iovec*>(parts.data());  // sendmsg does not write through it
+    message.msg_iovlen = parts.size();
+    for (;;) {
+        const auto written =
+            ::sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (written >= 0) return static_cast<std::size_t>(written);
+        if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS) return 0;
+        if (errno != EINTR)
+            return std::unexpected{disconnected(
+                remote_, ErrorCodeOf{errno, boost::system::system_category()}.message()
+            )};
+    }
+}
+
+Task<> TcpStream::writable() { return ready(tcp::socket::wait_write); }
+Task<> TcpStream::readable() { return ready(tcp::socket::wait_read); }
+
+void TcpStream::shutdown_write() noexcept {
+    ErrorCodeOf ignored;
+    socket_.shutdown(tcp::socket::shutdown_send, ignored);
+}
+
+void TcpStream::close() noexcept {
+    ErrorCodeOf ignored;
+    socket_.close(ignored);
+}
+
+const Address& TcpStream::local() const noexcept {
+    ErrorCodeOf ignored;
+    if (local_.host.empty()) local_ = to_address(socket_.local_endpoint(ignored));
+    return local_;
+}
+
+/// Throws `cancelled` only.
+Result<std::size_t> TcpStream::outcome(const ErrorCodeOf& code, std::size_t size) const {
+    if (!code) return size;
+    if (code == asio::error::eof) return 0;
+    if (code == asio::error::operation_aborted && socket_.is_open()) throw_cancelled();
+    return std::unexpected{disconnected(remote_, code.message())};
+}
+
+Task<> TcpStream::ready(tcp::socket::wait_type direction) {
+    const auto code = co_await socket_.async_wait(direction, use_task);
+    if (!code) co_return;
+    if (code == asio::error::operation_aborted && socket_.is_open()) throw_cancelled();
+    throw disconnected(remote_, code.message());
+}
+
 Accepted::Accepted(Accepted&& other) noexcept
-    : descriptor_{std::exchange(other.descriptor_, -1)}, remote_{std::move(other.remote_)} {}
+    : descriptor_{std::exchange(other.descriptor_, -1)},
+      remote_{std::move(other.remote_)},
+      tls_{std::move(other.tls_)} {}
 
 Accepted& Accepted::operator=(Accepted&& other) noexcept {
     std::swap(descriptor_, other.descriptor_);
     std::swap(remote_, other.remote_);
+    std::swap(tls_, other.tls_);
     return *this;
 }
 
 Accepted::~Accepted() {
-    if (descriptor_ >= 0) ::close(descriptor_);
+    if (descriptor_ < 0) return;
+    if (tls_) tls_->close();
+    ::close(descriptor_);
 }
 
 std::unique_ptr<Stream> Accepted::attach() && {
@@ -158,12 +157,14 @@ std::unique_ptr<Stream> Accepted::attach() && {
     socket.assign(six ? tcp::v6() : tcp::v4(), descriptor_, code);
     if (code) throw Error{ErrorCode::disconnected, "net.disconnected", code.message()};
     descriptor_ = -1;
-    return std::make_unique<TcpStream>(
+    auto stream = std::make_unique<TcpStream>(
         TcpStream::FromListener{}, std::move(socket), std::move(remote_)
     );
+    if (!tls_) return stream;
+    return std::make_unique<TlsStream>(std::move(stream), std::move(tls_));
 }
 
-Task<std::unique_ptr<Stream>> dial(Address address) {
+Task<std::unique_ptr<TcpStream>> dial_tcp(Address address) {
     const auto unavailable = [&address](const ErrorCodeOf& code) {
         return Error{
             ErrorCode::unavailable,
@@ -192,7 +193,7 @@ Task<std::unique_ptr<Stream>> dial(Address address) {
     co_return std::make_unique<TcpStream>(std::move(socket));
 }
 
-Result<std::unique_ptr<Stream>> start_dial(const Address& address) {
+Result<std::unique_ptr<TcpStream>> start_dial_tcp(const Address& address) {
     const auto cannot = [&address](std::string_view why) {
         return fail(
             ErrorCode::unavailable,
@@ -215,5 +216,11 @@ Result<std::unique_ptr<Stream>> start_dial(const Address& address) {
         return cannot(ErrorCodeOf{errno, boost::system::system_category()}.message());
     return std::make_unique<TcpStream>(std::move(socket), address);
 }
+
+Task<std::unique_ptr<Stream>> dial(Address address) {
+    co_return co_await dial_tcp(std::move(address));
+}
+
+Result<std::unique_ptr<Stream>> start_dial(const Address& address) { return start_dial_tcp(address); }
 
 }  // namespace stator::net

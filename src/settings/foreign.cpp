@@ -64,7 +64,6 @@ constexpr std::array foreign_variables = std::to_array<std::string_view>({
     "DYN_TCP_POOL_SIZE",
     "DYN_TCP_RESPONSE_BATCH_",
     "DYN_TCP_SHRINK_MESSAGE_SIZE",
-    "DYN_TCP_TLS_",
     "DYN_TCP_WORKER_POOL_SIZE",
     "DYN_TCP_WORK_QUEUE_SIZE",
     "DYN_WORKER_SHUTDOWN_",

@@ -339,6 +339,66 @@ void add_tcp_response_keys(std::vector<Key>& keys) {
     );
 }
 
+void add_tls_file_keys(std::vector<Key>& keys) {
+    const auto file = "a PEM file, or nothing";
+    const auto add = [&](std::string_view name, std::string_view variable, auto field,
+                         std::string_view meaning) {
+        keys.push_back({name, "", {variable}, text(field, file, is_path), "", meaning});
+    };
+    add("tls.cert_path",
+        "DYN_TCP_TLS_CERT_PATH",
+        [](auto& s) -> auto& { return s.tls.cert_path; },
+        "The certificate of what listens here, with its chain; it makes those ports speak TLS.");
+    add("tls.key_path",
+        "DYN_TCP_TLS_KEY_PATH",
+        [](auto& s) -> auto& { return s.tls.key_path; },
+        "The key of that certificate.");
+    add("tls.client_ca_cert_path",
+        "DYN_TCP_TLS_CLIENT_CA_CERT_PATH",
+        [](auto& s) -> auto& { return s.tls.client_ca_cert_path; },
+        "Who connects must have a certificate of one of these authorities.");
+    add("tls.ca_cert_path",
+        "DYN_TCP_TLS_CA_CERT_PATH",
+        [](auto& s) -> auto& { return s.tls.ca_cert_path; },
+        "What is connected to must have a certificate of one of these authorities; it makes all "
+        "connections to others TLS.");
+    add("tls.client_cert_path",
+        "DYN_TCP_TLS_CLIENT_CERT_PATH",
+        [](auto& s) -> auto& { return s.tls.client_cert_path; },
+        "The certificate that is shown to those who ask who connects, with its chain.");
+    add("tls.client_key_path",
+        "DYN_TCP_TLS_CLIENT_KEY_PATH",
+        [](auto& s) -> auto& { return s.tls.client_key_path; },
+        "The key of that certificate.");
+}
+
+void add_tls_rule_keys(std::vector<Key>& keys) {
+    keys.push_back(
+        {"tls.server_name",
+         "",
+         {"DYN_TCP_TLS_SERVER_NAME"},
+         text([](auto& s) -> auto& { return s.tls.server_name; }, host_text, is_host),
+         "the address that is connected to",
+         "The name that the certificate of what is connected to must hold."}
+    );
+    keys.push_back(
+        {"tls.insecure",
+         "",
+         {"DYN_TCP_TLS_INSECURE"},
+         boolean([](auto& s) -> auto& { return s.tls.insecure; }),
+         "",
+         "Connections to others are TLS without a look at who answers: for experiments only."}
+    );
+    keys.push_back(
+        {"tls.handshake_timeout",
+         "",
+         {"DYN_TCP_TLS_HANDSHAKE_TIMEOUT_SECS"},
+         duration([](auto& s) -> auto& { return s.tls.handshake_timeout; }, 1ms, 1h),
+         "",
+         "How long a TLS handshake may take."}
+    );
+}
+
 void add_mux_window_keys(std::vector<Key>& keys) {
     keys.push_back(
         {"mux.stream_window",
@@ -509,6 +569,8 @@ const std::vector<Key>& all_keys() {
         add_tcp_address_keys(made);
         add_tcp_limit_keys(made);
         add_tcp_response_keys(made);
+        add_tls_file_keys(made);
+        add_tls_rule_keys(made);
         add_mux_window_keys(made);
         add_mux_memory_keys(made);
         add_mux_limit_keys(made);

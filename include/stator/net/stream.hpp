@@ -1,4 +1,4 @@
-// A connected byte stream: a TCP socket, later with TLS in between.
+// A connected byte stream: a TCP socket, perhaps with TLS in between.
 #pragma once
 
 #include <sys/uio.h>
@@ -12,6 +12,8 @@
 #include "stator/runtime/task.hpp"
 
 namespace stator::net {
+
+class TlsSession;
 
 /// Belongs to one loop. One reader and one writer at a time; closing ends both.
 class Stream {
@@ -28,7 +30,7 @@ public:
     /// The same where a lost connection is no exception but the usual end.
     virtual Task<Result<std::size_t>> receive(std::span<const iovec> space) = 0;
     /// Writes what the kernel takes at once, in the order of `parts`; 0 when it takes nothing now.
-    /// Errors: `disconnected`. Never waits.
+    /// What was not taken is offered again first. Errors: `disconnected`. Never waits.
     virtual Result<std::size_t> try_write(std::span<const iovec> parts) noexcept = 0;
     /// Waits until `try_write` may take something. Errors: `disconnected`. Cancel safety: throws
     /// `cancelled`.
@@ -46,8 +48,7 @@ public:
 class Accepted {
 public:
     /// Of a listener, which has set what its connections inherit.
-    Accepted(int descriptor, Address remote) noexcept
-        : descriptor_{descriptor}, remote_{std::move(remote)} {}
+    Accepted(int descriptor, Address remote) noexcept;
     Accepted(Accepted&& other) noexcept;
     Accepted& operator=(Accepted&& other) noexcept;
     ~Accepted();
@@ -64,8 +65,10 @@ public:
     void reset() noexcept;
 
 private:
+    friend class Security;
     int descriptor_;
     Address remote_;
+    std::unique_ptr<TlsSession> tls_;
 };
 
 /// Connects to `address` (resolving a name, trying each address in turn), TCP_NODELAY set.

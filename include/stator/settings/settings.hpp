@@ -90,6 +90,19 @@ struct TcpSettings {
     Duration prologue_timeout = std::chrono::seconds{60};
 };
 
+/// TLS of everything that the request planes listen on and dial; docs/tls.md. Empty: not used.
+struct TlsSettings {
+    std::string cert_path;            ///< what we show to those who dial us, with its chain
+    std::string key_path;             ///< of cert_path
+    std::string client_ca_cert_path;  ///< those who dial us must have a certificate of these
+    std::string ca_cert_path;         ///< what we dial must have a certificate of these
+    std::string client_cert_path;     ///< what we show to those whom we dial
+    std::string client_key_path;      ///< of client_cert_path
+    std::string server_name;          ///< looked for in their certificates instead of the address
+    bool insecure = false;            ///< those whom we dial may show any certificate
+    Duration handshake_timeout = std::chrono::seconds{3};
+};
+
 /// The native plane; docs/protocol/mux.md explains them.
 struct MuxSettings {
     std::uint32_t stream_window = 256U << 10U;
@@ -126,6 +139,7 @@ struct Settings {
     NatsSettings nats;
     RequestSettings request;
     TcpSettings tcp;
+    TlsSettings tls;
     MuxSettings mux;
     LoggingSettings logging;
 
