@@ -117,7 +117,8 @@ Task<> ClusterState::connect() {
 }
 
 Task<bool> ClusterState::probe(std::shared_ptr<const discovery::Instance> instance) {
-    if (instance->mux) {
+    if (const auto& mux = instance->mux) {
+        if (!config_.security.suits(mux->address, mux->tls)) co_return false;
         const auto connection = co_await as_result(pool().connect(instance->mux->address));
         co_return connection.has_value();
     }
@@ -139,6 +140,7 @@ Task<transport::RequestServer*> ClusterState::server() {
     options.dynamo.max_item = mux_.max_message;
     options.dynamo.connect_timeout = config_.connect_timeout;
     options.dynamo.process = mux_.process;
+    options.security = config_.security;
     options.dispatcher = this;
     options.requests = runtime_.requests_token();
     options.transports = runtime_.transports_token();
@@ -156,7 +158,9 @@ Task<ClusterState::Advertised> ClusterState::advertised() {
     // today.
     const auto numeric = co_await net::resolve(host);
     co_return Advertised{
-        net::Address{host, port}.to_string(), net::Address{numeric, port}.to_string()
+        .mux = net::Address{host, port}.to_string(),
+        .numeric = net::Address{numeric, port}.to_string(),
+        .tls = config_.security.serves_tls(),
     };
 }
 
@@ -202,6 +206,7 @@ transport::MuxPool& ClusterState::pool() {
     if (!side.pool) {
         side.pool = std::make_unique<transport::MuxPool>(transport::MuxPool::Options{
             .config = mux_,
+            .security = config_.security,
             .connect_timeout = config_.connect_timeout,
             .observer = this,
             .transports = runtime_.transports_token(),
@@ -215,6 +220,7 @@ transport::DynamoPool& ClusterState::dynamo_pool() {
     if (!side.dynamo_pool) {
         side.dynamo_pool = std::make_unique<transport::DynamoPool>(transport::DynamoPool::Options{
             .config = config_.dynamo,
+            .security = config_.security,
             .connect_timeout = config_.connect_timeout,
             .observer = this,
             .transports = runtime_.transports_token(),
@@ -233,6 +239,7 @@ Task<std::shared_ptr<transport::CallHomeServer>> ClusterState::call_home() {
         }
         transport::CallHomeServer::Options options;
         options.bind = {config_.response_host.value_or("127.0.0.1"), config_.response_port};
+        options.security = config_.security;
         options.advertise_host = config_.response_advertise_host.value_or("");
         options.advertise_port = config_.response_advertise_port.value_or(std::uint16_t{0});
         for (std::size_t i = 0; i < sides_.size(); ++i) options.loops.push_back(&loop_at(i));

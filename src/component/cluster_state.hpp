@@ -49,6 +49,7 @@ public:
     struct Advertised {
         std::string mux;
         std::string numeric;
+        bool tls = false;
     };
     Task<Advertised> advertised();
 
@@ -68,6 +69,7 @@ public:
     const std::shared_ptr<transport::CallHomeServer>& known_call_home() {
         return sides_.current().call_home;
     }
+    const net::Security& security() const noexcept { return config_.security; }
     /// Owns the tasks that pull the input streams of this loop's calls.
     TaskScope& feeds();
 

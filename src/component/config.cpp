@@ -59,6 +59,9 @@ DistributedConfig DistributedConfig::from_settings(const settings::Settings& set
     config.long_step = settings.runtime.long_step;
     config.max_dynamo_request = settings.tcp.max_message_size;
     config.mux = settings.mux;
+    auto security = net::Security::load(settings.tls);
+    if (!security) throw security.error();
+    config.security = std::move(*security);
     return config;
 }
 

@@ -41,7 +41,7 @@ discovery::Instance record_of(
     };
     record.device_type = discovery::device_type_from_environment();
     record.request_plane_codec = options.codec;
-    record.mux = discovery::MuxAddress{.address = address.mux};
+    record.mux = discovery::MuxAddress{.address = address.mux, .tls = address.tls};
     return record;
 }
 

@@ -262,6 +262,9 @@ Error Route::no_common_plane(const Instance& instance) const {
 Task<std::shared_ptr<transport::MuxConnection>> Route::connect(InstancePtr instance) {
     auto& pool = client->cluster->pool();
     if (auto connection = pool.established(instance->mux->address)) co_return connection;
+    const auto& mux = *instance->mux;
+    if (const auto suits = client->cluster->security().suits(mux.address, mux.tls); !suits)
+        throw suits.error();
     co_return co_await with_deadline(deadline, pool.connect(instance->mux->address));
 }
 

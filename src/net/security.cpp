@@ -81,6 +81,22 @@ Result<Security> Security::load(const settings::TlsSettings& settings) {
 bool Security::serves_tls() const noexcept { return state_ && state_->server; }
 bool Security::dials_tls() const noexcept { return state_ && state_->client; }
 
+Result<void> Security::suits(std::string_view address, bool tls) const {
+    if (tls == dials_tls()) return {};
+    if (tls) {
+        return fail(
+            ErrorCode::unavailable,
+            "net.tls_no_authority",
+            fmt::format("{} speaks TLS; DYN_TCP_TLS_CA_CERT_PATH is not set here", address)
+        );
+    }
+    return fail(
+        ErrorCode::unavailable,
+        "net.tls_not_offered",
+        fmt::format("{} speaks no TLS, which DYN_TCP_TLS_CA_CERT_PATH asks for", address)
+    );
+}
+
 Task<std::unique_ptr<Stream>> Security::dial(Address address, std::string_view protocol) const {
     const auto state = state_;  // the handle may be gone before this ends
     auto socket = co_await dial_tcp(address);

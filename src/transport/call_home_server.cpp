@@ -164,7 +164,7 @@ Task<> CallHomeServer::accept_loop() {
 }
 
 void CallHomeServer::greet(net::Accepted accepted) {
-    auto greeting = std::make_unique<Greeting>(std::move(accepted));
+    auto greeting = std::make_unique<Greeting>(options_.security.secure(std::move(accepted)));
     // Mostly the handshake is there already, for the worker writes it with the connect.
     if (read_greeting(*greeting)) return;
     if (waiting_.size() >= options_.max_waiting) {

@@ -19,11 +19,13 @@ namespace {
 /// What a client says on this connection is a word at a time.
 constexpr dynamo::MessageLimits word_limits{.header = 64, .body = 0};
 
-Task<std::unique_ptr<net::Stream>> dial(net::Address address, Duration limit) {
+Task<std::unique_ptr<net::Stream>> dial(
+    net::Security security, net::Address address, Duration limit
+) {
     // The original publishes numbers only.
     if (!address.is_numeric())
         address.host = co_await with_deadline(Deadline::in(limit), net::resolve(address.host));
-    auto stream = net::start_dial(address);
+    auto stream = security.start_dial(address);
     if (!stream) throw stream.error();
     co_return std::move(*stream);
 }
@@ -63,7 +65,9 @@ Task<> DynamoAnswer::run(std::shared_ptr<DynamoAnswer> self) {
         self->ended_ ? std::min(config.connect_timeout, config.close_timeout)
                      : config.connect_timeout
     );
-    auto stream = co_await as_result(dial(self->home_.address, config.connect_timeout));
+    auto stream = co_await as_result(
+        dial(self->plane_.security(), self->home_.address, config.connect_timeout)
+    );
     if (stream) {
         co_await self->link_.run(std::move(*stream));
     } else {
@@ -73,8 +77,10 @@ Task<> DynamoAnswer::run(std::shared_ptr<DynamoAnswer> self) {
 }
 
 Task<> DynamoAnswer::run_input(std::shared_ptr<DynamoAnswer> self) {
-    auto stream =
-        co_await as_result(dial(self->input_->address(), self->plane_.config().connect_timeout));
+    const auto& plane = self->plane_;
+    auto stream = co_await as_result(
+        dial(plane.security(), self->input_->address(), plane.config().connect_timeout)
+    );
     if (stream) {
         co_await self->input_->run(std::move(*stream));
     } else {

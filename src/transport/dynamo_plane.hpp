@@ -6,7 +6,7 @@
 #include <string>
 
 #include "stator/base/report_limit.hpp"
-#include "stator/net/stream.hpp"
+#include "stator/net/security.hpp"
 #include "stator/runtime/event.hpp"
 #include "stator/runtime/task_scope.hpp"
 #include "stator/transport/call_shape.hpp"
@@ -27,6 +27,7 @@ class DynamoPlane {
 public:
     struct Options {
         DynamoConfig config{};
+        net::Security security{};
         CallDispatcher* dispatcher = nullptr;  ///< outlives the plane
         CancellationToken requests{};          ///< the parent of every call's token
         CancellationToken transports{};
@@ -51,6 +52,7 @@ public:
     std::string accept(const dynamo::RequestFrame& frame, const net::Address& from);
 
     const DynamoConfig& config() const noexcept { return options_.config; }
+    const net::Security& security() const noexcept { return options_.security; }
     /// A peer broke the protocol.
     void violated(const net::Address& peer, const Error& error) noexcept;
 

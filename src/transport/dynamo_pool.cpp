@@ -11,6 +11,7 @@ public:
     explicit Impl(const Options& options)
         : ConnectionPool{options.connect_timeout, options.observer, options.transports},
           config_{options.config},
+          security_{options.security},
           answers_{options.transports} {}
 
     TaskScope& answers() noexcept { return answers_; }
@@ -20,7 +21,7 @@ private:
     Task<std::shared_ptr<DynamoRequestConnection>> establish(std::string address) override {
         const auto parsed = net::Address::parse(address);
         if (!parsed) throw parsed.error();
-        auto stream = co_await net::dial(*parsed);
+        auto stream = co_await security_.dial(*parsed);
         auto connection =
             std::make_shared<DynamoRequestConnection>(std::move(address), config_, answers_);
         scope().spawn(keep(connection, std::move(stream)));
@@ -57,6 +58,7 @@ private:
     }
 
     const DynamoCallConfig config_;
+    const net::Security security_;
     TaskScope answers_;
 };
 

@@ -2,14 +2,21 @@
 
 namespace stator::transport {
 
+namespace {
+
+constexpr std::string_view alpn = "stator-mux";
+
+}  // namespace
+
 MuxPool::MuxPool(const Options& options)
     : ConnectionPool{options.connect_timeout, options.observer, options.transports},
-      config_{options.config} {}
+      config_{options.config},
+      security_{options.security} {}
 
 Task<std::shared_ptr<MuxConnection>> MuxPool::establish(std::string address) {
     const auto parsed = net::Address::parse(address);
     if (!parsed) throw parsed.error();
-    auto stream = co_await net::dial(*parsed);
+    auto stream = co_await security_.dial(*parsed, alpn);
     auto connection = std::make_shared<MuxConnection>(
         MuxRole::dialler,
         std::move(stream),

@@ -56,6 +56,7 @@ RequestServer::RequestServer(Options options, std::unique_ptr<net::Listener> lis
             *loop,
             DynamoPlane::Options{
                 .config = options_.dynamo,
+                .security = options_.security,
                 .dispatcher = options_.dispatcher,
                 .requests = options_.requests,
                 .transports = options_.transports,
@@ -95,7 +96,7 @@ Task<> RequestServer::accept_loop() {
 Task<> RequestServer::serve(Room* room, net::Accepted accepted) {
     std::optional<Error> failure;
     try {
-        auto stream = std::move(accepted).attach();
+        auto stream = co_await options_.security.accept(std::move(accepted));
         auto first = co_await with_deadline(
             Deadline::in(options_.sniff_timeout), read_first_bytes(stream.get())
         );

@@ -1,21 +1,27 @@
 // The suite on the native multiplexed plane: with its normal windows, with the least ones, and with
-// handlers on other loops than their connection's.
+// handlers on other loops than their connection's, and over TLS.
 #include "shapes_fixture.hpp"
 #include "stator/base/random.hpp"
+#include "tests/support/certificates.hpp"
 
 namespace stator::testing {
 namespace {
 
 class MuxPlane : public Plane {
 public:
-    explicit MuxPlane(settings::MuxSettings mux, Duration long_step = Duration::max())
-        : mux_{mux}, long_step_{long_step} {}
+    explicit MuxPlane(
+        settings::MuxSettings mux,
+        Duration long_step = Duration::max(),
+        net::Security security = {}
+    )
+        : mux_{mux}, long_step_{long_step}, security_{std::move(security)} {}
     Task<DistributedRuntime> join(const Runtime& runtime) override {
         DistributedConfig config;
         config.discovery = DiscoveryBackend::memory;
         config.memory_name = store_;
         config.mux = mux_;
         config.long_step = long_step_;
+        config.security = security_;
         return DistributedRuntime::connect(runtime, config);
     }
     std::size_t window() const override { return mux_.most_stream_window; }
@@ -25,6 +31,7 @@ public:
 private:
     const settings::MuxSettings mux_;
     const Duration long_step_;
+    const net::Security security_;
     const std::string store_ = std::to_string(os_random());
 };
 
@@ -52,7 +59,18 @@ PlaneKind elsewhere() {
     return {"MuxElsewhere", [mux] { return std::make_unique<MuxPlane>(mux, Duration::zero()); }};
 }
 
-const std::vector<PlaneKind> planes{normal(), narrow(), elsewhere()};
+/// With a certificate at both ends.
+PlaneKind tls() {
+    settings::MuxSettings mux;
+    mux.max_message_size = 8U << 20U;
+    return {"MuxTls", [mux] {
+                const Certificates made;
+                auto security = net::Security::load(made.mutual()).value();
+                return std::make_unique<MuxPlane>(mux, Duration::max(), std::move(security));
+            }};
+}
+
+const std::vector<PlaneKind> planes{normal(), narrow(), elsewhere(), tls()};
 
 INSTANTIATE_TEST_SUITE_P(Mux, EveryShape, cases(planes, every_shape), case_name);
 INSTANTIATE_TEST_SUITE_P(Mux, AnswerStreams, cases(planes, answer_streams), case_name);

@@ -8,6 +8,7 @@
 
 #include "stator/base/clock.hpp"
 #include "stator/base/instance_id.hpp"
+#include "stator/net/security.hpp"
 #include "stator/settings/settings.hpp"
 #include "stator/transport/dynamo_call_config.hpp"
 
@@ -44,8 +45,11 @@ struct DistributedConfig {
     /// The largest request frame of a Dynamo client.
     std::uint64_t max_dynamo_request = std::uint64_t{32} << 20U;
     settings::MuxSettings mux{};
+    /// Of everything that listens and dials for requests.
+    net::Security security{};
 
-    /// Throws Error{invalid_request} for what is a setting but not available in this version.
+    /// Reads the files that TLS needs. Throws Error{invalid_request} for what is a setting but not
+    /// available in this version, and for TLS settings of no use (net::Security::load).
     static DistributedConfig from_settings(const settings::Settings& settings);
 };
 

@@ -23,6 +23,10 @@ public:
     bool serves_tls() const noexcept;
     /// Whether what is dialled must speak TLS.
     bool dials_tls() const noexcept;
+    /// Whether a peer that publishes `address`, as TLS or not, may be dialled: `dials_tls` must be
+    /// the same. Nobody is asked for secrets in clear text because a record says so.
+    /// Errors: `unavailable` "net.tls_no_authority", "net.tls_not_offered".
+    Result<void> suits(std::string_view address, bool tls) const;
 
     /// Connects as net::dial does, then shakes hands if `dials_tls`. `protocol` is offered by ALPN
     /// for those who look at the traffic; nothing depends on it.

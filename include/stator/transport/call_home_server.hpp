@@ -14,6 +14,7 @@
 #include "stator/base/report_limit.hpp"
 #include "stator/base/request_id.hpp"
 #include "stator/net/listener.hpp"
+#include "stator/net/security.hpp"
 #include "stator/runtime/task_scope.hpp"
 
 namespace stator::transport {
@@ -40,12 +41,14 @@ public:
 
     struct Options {
         net::Address bind{"127.0.0.1", 0};
+        net::Security security{};
         /// What workers are told instead of the bound host; empty: that, or loopback for a
         /// wildcard.
         std::string advertise_host;
         std::uint16_t advertise_port = 0;  ///< 0: the bound one
         /// Those on which calls wait, each at its own index; the first one accepts.
         std::vector<Loop*> loops;
+        /// For TLS, where there is, and the plane's own handshake.
         Duration handshake_timeout = std::chrono::seconds{5};
         /// Connections without a handshake. One more costs the oldest its place: workers write
         /// theirs at once.

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "stator/net/security.hpp"
 #include "stator/transport/connection_pool.hpp"
 #include "stator/transport/dynamo_call_config.hpp"
 
@@ -21,6 +22,7 @@ class DynamoPool {
 public:
     struct Options {
         DynamoCallConfig config{};
+        net::Security security{};
         Duration connect_timeout = std::chrono::seconds{5};
         PeerObserver* observer = nullptr;  ///< outlives the pool
         CancellationToken transports{};

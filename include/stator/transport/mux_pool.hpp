@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "stator/net/security.hpp"
 #include "stator/transport/connection_pool.hpp"
 #include "stator/transport/mux_connection.hpp"
 
@@ -15,6 +16,7 @@ class MuxPool final : public ConnectionPool<MuxConnection>, ConnectionObserver {
 public:
     struct Options {
         MuxConfig config{};
+        net::Security security{};
         Duration connect_timeout = std::chrono::seconds{5};  ///< dial and handshake together
         PeerObserver* observer = nullptr;                    ///< outlives the pool
         CancellationToken transports{};
@@ -31,6 +33,7 @@ private:
     void on_closed(MuxConnection& connection, const Error& error) noexcept override;
 
     const MuxConfig config_;
+    const net::Security security_;
 };
 
 }  // namespace stator::transport

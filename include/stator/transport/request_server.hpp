@@ -9,6 +9,7 @@
 
 #include "stator/base/deadline.hpp"
 #include "stator/net/listener.hpp"
+#include "stator/net/security.hpp"
 #include "stator/transport/dynamo_config.hpp"
 #include "stator/transport/mux_connection.hpp"
 
@@ -29,7 +30,9 @@ public:
         CancellationToken requests{};
         CancellationToken transports{};
         DynamoConfig dynamo{};
-        Duration sniff_timeout = std::chrono::seconds{5};  ///< for the first two bytes
+        net::Security security{};  ///< of what is accepted, and of calls home
+        /// For the first two bytes; a TLS handshake has its own limit.
+        Duration sniff_timeout = std::chrono::seconds{5};
     };
     /// Binds and accepts; on `loops[0]`. Errors (thrown): as net::Listener::bind.
     static Task<std::unique_ptr<RequestServer>> start(Options options);
