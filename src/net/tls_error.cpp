@@ -39,17 +39,10 @@ Kind kind_of(const SSL* ssl, unsigned long code) {
     if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED) return of_certificate(ssl);
     if (reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE)
         return {"net.tls_no_client_certificate", "it shows no certificate", true};
-    if (reason > SSL_AD_REASON_OFFSET) {
-        return {
-            "net.tls_refused",
-            fmt::format(
-                "it refuses with the alert '{}'",
-                SSL_alert_desc_string_long(reason - SSL_AD_REASON_OFFSET)
-            )
-        };
-    }
-    const char* text = ERR_reason_error_string(code);
-    return {"net.tls_failed", text == nullptr ? "no reason given" : text};
+    const char* const known = ERR_reason_error_string(code);
+    const std::string text = known == nullptr ? "no reason given" : known;
+    if (reason > SSL_AD_REASON_OFFSET) return {"net.tls_refused", "it refuses: " + text};
+    return {"net.tls_failed", text};
 }
 
 }  // namespace

@@ -133,7 +133,12 @@ void RequestServer::report_refusal(const Error& why) {
     sink().report(
         Severity::warn,
         "stator::transport",
-        fmt::format("a connection was closed: {}{}", why.what(), and_unreported(*held_back))
+        fmt::format(
+            "a connection was closed: {} ({}){}",
+            why.what(),
+            why.detail(),
+            and_unreported(*held_back)
+        )
     );
 }
 

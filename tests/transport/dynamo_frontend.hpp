@@ -212,11 +212,12 @@ public:
     std::unique_ptr<net::Stream> connection;
     std::unique_ptr<net::Listener> listener;
     std::string home_address;
+    net::Security security;  // of both planes
 
     Task<> start(net::Address server) {
         listener = co_await net::Listener::bind({"127.0.0.1", 0});
         home_address = listener->address().to_string();
-        connection = net::start_dial(server).value();
+        connection = security.start_dial(server).value();
     }
     dynamo::ControlHeader control(const RequestOptions& how) const {
         dynamo::ControlHeader header;
@@ -257,7 +258,7 @@ public:
     /// The next worker that calls home, after its handshake.
     Task<Home> home() {
         Home home;
-        home.stream = must(co_await listener->accept()).attach();
+        home.stream = co_await security.accept(must(co_await listener->accept()));
         const auto message = must(co_await next_message(&home));
         const auto handshake = dynamo::read_handshake(message.header).value();
         home.subject = handshake.subject;
@@ -282,6 +283,7 @@ public:
 class DynamoServing : public testing::Test {
 public:
     DynamoConfig config;
+    net::Security security;
     DynamoDispatcher dispatcher;
     std::unique_ptr<RequestServer> server;
     Frontend client;
@@ -302,8 +304,10 @@ private:
         RequestServer::Options options;
         options.loops = {Loop::current()};
         options.dynamo = self->config;
+        options.security = self->security;
         options.dispatcher = &self->dispatcher;
         self->server = co_await RequestServer::start(std::move(options));
+        self->client.security = self->security;
         co_await self->client.start(self->server->address());
         const auto outcome = co_await as_result(body());
         // Sockets do not outlive their loop.
