@@ -130,8 +130,7 @@ Task<std::unique_ptr<Stream>> Security::accept(Accepted accepted) const {
     if (done) co_return stream;
     const auto code = done.error().code();
     if (code == ErrorCode::unauthenticated || code == ErrorCode::protocol) {
-        (void)co_await as_result(
-            with_deadline(Deadline::in(longest_linger), linger(&tls->socket()))
+        (void)co_await as_result(with_deadline(Deadline::in(longest_linger), linger(&tls->socket()))
         );
     }
     throw done.error();

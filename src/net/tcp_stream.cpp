@@ -1,3 +1,5 @@
+#include "net/tcp_stream.hpp"
+
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -11,7 +13,6 @@
 #include <fmt/format.h>
 
 #include "net/endpoints.hpp"
-#include "net/tcp_stream.hpp"
 #include "net/tls_stream.hpp"
 #include "stator/runtime/asio.hpp"
 
@@ -221,6 +222,8 @@ Task<std::unique_ptr<Stream>> dial(Address address) {
     co_return co_await dial_tcp(std::move(address));
 }
 
-Result<std::unique_ptr<Stream>> start_dial(const Address& address) { return start_dial_tcp(address); }
+Result<std::unique_ptr<Stream>> start_dial(const Address& address) {
+    return start_dial_tcp(address);
+}
 
 }  // namespace stator::net

@@ -1,8 +1,5 @@
 #include "net/tls_context.hpp"
 
-#include <openssl/err.h>
-#include <openssl/pem.h>
-
 #include <array>
 #include <cerrno>
 #include <cstdio>
@@ -11,6 +8,8 @@
 #include <system_error>
 
 #include <fmt/format.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
 
 namespace stator::net {
 
@@ -44,7 +43,8 @@ Error refused_file(const FileSetting& setting, std::string_view expected) {
 
 Result<void> readable_file(const FileSetting& setting) {
     std::FILE* const file = std::fopen(setting.path.c_str(), "re");
-    if (file == nullptr) return std::unexpected{bad_file(setting, std::system_category().message(errno))};
+    if (file == nullptr)
+        return std::unexpected{bad_file(setting, std::system_category().message(errno))};
     // A folder opens, too, but does not read.
     (void)std::fgetc(file);
     const int failure = std::ferror(file) != 0 ? errno : 0;
@@ -62,9 +62,7 @@ Result<TlsContext> make_context(const SSL_METHOD* method) {
     SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
     SSL_CTX_set_options(context.get(), SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
     // What is written may have moved between two attempts; what is idle keeps no buffers.
-    SSL_CTX_set_mode(
-        context.get(), SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS
-    );
+    SSL_CTX_set_mode(context.get(), SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
     constexpr std::size_t read_ahead = 64U << 10U;
     SSL_CTX_set_read_ahead(context.get(), 1);
     SSL_CTX_set_default_read_buffer_len(context.get(), read_ahead);
@@ -72,7 +70,9 @@ Result<TlsContext> make_context(const SSL_METHOD* method) {
     return context;
 }
 
-Result<void> use_identity(SSL_CTX* context, const FileSetting& certificate, const FileSetting& key) {
+Result<void> use_identity(
+    SSL_CTX* context, const FileSetting& certificate, const FileSetting& key
+) {
     for (const auto& file : {certificate, key}) {
         if (auto readable = readable_file(file); !readable) return readable;
     }
@@ -156,8 +156,7 @@ Result<TlsContext> make_server_context(const settings::TlsSettings& settings) {
     SSL_CTX_set_session_id_context(made, scope.data(), scope.size());
     if (settings.client_ca_cert_path.empty()) return context;
     const FileSetting authorities{client_authority_name, settings.client_ca_cert_path};
-    if (auto trusted = trust(made, authorities); !trusted)
-        return std::unexpected{trusted.error()};
+    if (auto trusted = trust(made, authorities); !trusted) return std::unexpected{trusted.error()};
     SSL_CTX_set_client_CA_list(made, SSL_load_client_CA_file(authorities.path.c_str()));
     SSL_CTX_set_verify(made, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
     return context;

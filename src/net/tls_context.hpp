@@ -1,9 +1,9 @@
 // OpenSSL's contexts, made of the settings.
 #pragma once
 
-#include <openssl/ssl.h>
-
 #include <memory>
+
+#include <openssl/ssl.h>
 
 #include "stator/base/error.hpp"
 #include "stator/settings/settings.hpp"

@@ -1,11 +1,10 @@
 #include "net/tls_error.hpp"
 
-#include <openssl/err.h>
-#include <openssl/x509_vfy.h>
-
 #include <string>
 
 #include <fmt/format.h>
+#include <openssl/err.h>
+#include <openssl/x509_vfy.h>
 
 namespace stator::net {
 
@@ -19,9 +18,8 @@ struct Kind {
 
 Kind of_certificate(const SSL* ssl) {
     const long result = SSL_get_verify_result(ssl);
-    const std::string why = fmt::format(
-        "its certificate is not accepted: {}", X509_verify_cert_error_string(result)
-    );
+    const std::string why =
+        fmt::format("its certificate is not accepted: {}", X509_verify_cert_error_string(result));
     switch (result) {
         case X509_V_ERR_CERT_HAS_EXPIRED:
         case X509_V_ERR_CERT_NOT_YET_VALID:

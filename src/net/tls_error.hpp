@@ -1,9 +1,9 @@
 // What went wrong in TLS, in words that help.
 #pragma once
 
-#include <openssl/ssl.h>
-
 #include <string_view>
+
+#include <openssl/ssl.h>
 
 #include "stator/net/address.hpp"
 

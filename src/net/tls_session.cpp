@@ -1,7 +1,5 @@
 #include "net/tls_session.hpp"
 
-#include <openssl/err.h>
-#include <openssl/x509v3.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -12,6 +10,8 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
 
 #include "net/tls_error.hpp"
 
@@ -41,7 +41,9 @@ public:
     std::size_t taken() const noexcept { return taken_; }
     /// The rest of the first part that has one.
     std::span<const std::byte> front() const noexcept {
-        return std::span{static_cast<const std::byte*>(parts_.front().iov_base), parts_.front().iov_len}
+        return std::span{
+            static_cast<const std::byte*>(parts_.front().iov_base), parts_.front().iov_len
+        }
             .subspan(offset_);
     }
     void take(std::size_t size) noexcept {
@@ -84,11 +86,7 @@ std::unique_ptr<TlsSession> TlsSession::server(SSL_CTX* context, int socket, Add
 }
 
 std::unique_ptr<TlsSession> TlsSession::client(
-    SSL_CTX* context,
-    int socket,
-    Address peer,
-    const std::string& name,
-    std::string_view protocol
+    SSL_CTX* context, int socket, Address peer, const std::string& name, std::string_view protocol
 ) {
     std::unique_ptr<TlsSession> session{new TlsSession{context, socket, std::move(peer)}};
     SSL* const ssl = session->ssl_.get();
@@ -96,7 +94,9 @@ std::unique_ptr<TlsSession> TlsSession::client(
     if (Address{name, 0}.is_numeric()) {
         X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name.c_str());
     } else {
-        SSL_set_hostflags(ssl, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+        SSL_set_hostflags(
+            ssl, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS
+        );
         SSL_set1_host(ssl, name.c_str());
         SSL_set_tlsext_host_name(ssl, name.c_str());
     }
@@ -273,8 +273,8 @@ bool TlsSession::encrypt(Parts& parts) noexcept {
 }
 
 /// The socket takes whole records or parts of them, the caller wants to know of its own bytes. When
-/// a record does not leave as a whole, its last byte is reported as not taken (`owed_`), so that the
-/// caller comes back, with that byte first, and the rest of the record leaves then.
+/// a record does not leave as a whole, its last byte is reported as not taken (`owed_`), so that
+/// the caller comes back, with that byte first, and the rest of the record leaves then.
 Result<std::size_t> TlsSession::write(std::span<const iovec> parts) noexcept {
     const auto ready = shake_hands();
     if (!ready) return std::unexpected{ready.error()};

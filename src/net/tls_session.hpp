@@ -1,7 +1,6 @@
 // One TLS connection over a socket, for whoever waits for the socket.
 #pragma once
 
-#include <openssl/ssl.h>
 #include <sys/uio.h>
 
 #include <cstddef>
@@ -11,6 +10,8 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <openssl/ssl.h>
 
 #include "stator/net/address.hpp"
 
@@ -46,7 +47,9 @@ public:
     Result<bool> flush() noexcept;
     bool wants_write() const noexcept { return !pending_.empty(); }
     /// Whether a reader has to wait until the socket can be written first.
-    bool reads_after_write() const noexcept { return wants_write() && (!established_ || finished_); }
+    bool reads_after_write() const noexcept {
+        return wants_write() && (!established_ || finished_);
+    }
     /// Says farewell after what was written and, as soon as that has left, ends the socket's
     /// sending side.
     void finish() noexcept;

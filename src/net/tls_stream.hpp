@@ -1,8 +1,8 @@
 // TLS over a TCP socket as a stream.
 #pragma once
 
-#include <utility>
 #include <memory>
+#include <utility>
 
 #include "net/tcp_stream.hpp"
 #include "net/tls_session.hpp"

@@ -341,35 +341,46 @@ void add_tcp_response_keys(std::vector<Key>& keys) {
 
 void add_tls_file_keys(std::vector<Key>& keys) {
     const auto file = "a PEM file, or nothing";
-    const auto add = [&](std::string_view name, std::string_view variable, auto field,
-                         std::string_view meaning) {
-        keys.push_back({name, "", {variable}, text(field, file, is_path), "", meaning});
-    };
-    add("tls.cert_path",
+    const auto add =
+        [&](std::string_view name, std::string_view variable, auto field, std::string_view meaning
+        ) { keys.push_back({name, "", {variable}, text(field, file, is_path), "", meaning}); };
+    add(
+        "tls.cert_path",
         "DYN_TCP_TLS_CERT_PATH",
         [](auto& s) -> auto& { return s.tls.cert_path; },
-        "The certificate of what listens here, with its chain; it makes those ports speak TLS.");
-    add("tls.key_path",
+        "The certificate of what listens here, with its chain; it makes those ports speak TLS."
+    );
+    add(
+        "tls.key_path",
         "DYN_TCP_TLS_KEY_PATH",
         [](auto& s) -> auto& { return s.tls.key_path; },
-        "The key of that certificate.");
-    add("tls.client_ca_cert_path",
+        "The key of that certificate."
+    );
+    add(
+        "tls.client_ca_cert_path",
         "DYN_TCP_TLS_CLIENT_CA_CERT_PATH",
         [](auto& s) -> auto& { return s.tls.client_ca_cert_path; },
-        "Who connects must have a certificate of one of these authorities.");
-    add("tls.ca_cert_path",
+        "Who connects must have a certificate of one of these authorities."
+    );
+    add(
+        "tls.ca_cert_path",
         "DYN_TCP_TLS_CA_CERT_PATH",
         [](auto& s) -> auto& { return s.tls.ca_cert_path; },
         "What is connected to must have a certificate of one of these authorities; it makes all "
-        "connections to others TLS.");
-    add("tls.client_cert_path",
+        "connections to others TLS."
+    );
+    add(
+        "tls.client_cert_path",
         "DYN_TCP_TLS_CLIENT_CERT_PATH",
         [](auto& s) -> auto& { return s.tls.client_cert_path; },
-        "The certificate that is shown to those who ask who connects, with its chain.");
-    add("tls.client_key_path",
+        "The certificate that is shown to those who ask who connects, with its chain."
+    );
+    add(
+        "tls.client_key_path",
         "DYN_TCP_TLS_CLIENT_KEY_PATH",
         [](auto& s) -> auto& { return s.tls.client_key_path; },
-        "The key of that certificate.");
+        "The key of that certificate."
+    );
 }
 
 void add_tls_rule_keys(std::vector<Key>& keys) {

@@ -219,8 +219,7 @@ void DynamoAnswer::all_written() noexcept {
 
 void DynamoAnswer::lost(const Error& why) noexcept {
     // TLS may be refused after what was written first.
-    if (!link_.connected() || why.code() == ErrorCode::unavailable)
-        unreachable(home_.address, why);
+    if (!link_.connected() || why.code() == ErrorCode::unavailable) unreachable(home_.address, why);
     kill(why.code() == ErrorCode::cancelled ? CancelReason::shutdown : CancelReason::peer_gone);
 }
 

@@ -94,8 +94,7 @@ void DynamoInput::peer_finished() noexcept {
 
 void DynamoInput::lost(const Error& why) noexcept {
     if (why.code() == ErrorCode::cancelled) return answer_.kill(CancelReason::shutdown);
-    if (!connected() || why.code() == ErrorCode::unavailable)
-        answer_.unreachable(address_, why);
+    if (!connected() || why.code() == ErrorCode::unavailable) answer_.unreachable(address_, why);
     answer_.kill(CancelReason::peer_gone);
 }
 

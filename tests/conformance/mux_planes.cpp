@@ -10,9 +10,7 @@ namespace {
 class MuxPlane : public Plane {
 public:
     explicit MuxPlane(
-        settings::MuxSettings mux,
-        Duration long_step = Duration::max(),
-        net::Security security = {}
+        settings::MuxSettings mux, Duration long_step = Duration::max(), net::Security security = {}
     )
         : mux_{mux}, long_step_{long_step}, security_{std::move(security)} {}
     Task<DistributedRuntime> join(const Runtime& runtime) override {

@@ -93,7 +93,9 @@ TEST_F(TlsSettingsTest, AKeyMustFitItsCertificateAndNeedNoPassword) {
     const auto other = made_.authority().issue("other");
     auto settings = made_.server();
     settings.key_path = other.key;
-    expect_refused(settings, {"DYN_TCP_TLS_KEY_PATH", other.key, settings.cert_path, "not the key"});
+    expect_refused(
+        settings, {"DYN_TCP_TLS_KEY_PATH", other.key, settings.cert_path, "not the key"}
+    );
     settings = made_.mutual();
     settings.client_key_path = other.key;
     expect_refused(settings, {"DYN_TCP_TLS_CLIENT_KEY_PATH", other.key, "not the key"});

@@ -108,7 +108,8 @@ Task<> write_all(Stream* stream, std::string text) {
 
 std::string noise(std::size_t size, unsigned seed) {
     std::string text(size, '\0');
-    for (auto& letter : text) letter = static_cast<char>((seed = seed * 1664525U + 1013904223U) >> 24U);
+    for (auto& letter : text)
+        letter = static_cast<char>((seed = seed * 1664525U + 1013904223U) >> 24U);
     return text;
 }
 
@@ -310,9 +311,8 @@ TEST(Tls, NamesAreVerifiedToo) {
         Streamed server = nullptr;
         TaskScope scope{co_await current_token()};
         scope.spawn(accept_one(loaded(server_with(local)), listener.get(), &server));
-        const auto dialled = co_await loaded(made().client()).dial(
-            {"localhost", listener->address().port}
-        );
+        const auto dialled =
+            co_await loaded(made().client()).dial({"localhost", listener->address().port});
         co_await scope.join();
         EXPECT_NE(dialled, nullptr);
     });
@@ -353,7 +353,9 @@ TEST(Tls, PlainAndTlsDoNotMeet) {
         co_await second.join();
 
         TaskScope third{co_await current_token()};
-        third.spawn([](Listener* from) -> Task<> { (void)co_await from->accept(); }(listener.get()));
+        third.spawn([](Listener* from) -> Task<> {
+            (void)co_await from->accept();
+        }(listener.get()));
         const auto cut = co_await as_result(loaded(made().client()).dial(listener->address()));
         EXPECT_EQ(cut.error().detail(), "net.tls_handshake_cut");
         EXPECT_EQ(cut.error().code(), ErrorCode::unavailable);

@@ -1,9 +1,6 @@
 // Authorities and certificates, made while a test runs, in a folder that goes with it.
 #pragma once
 
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/x509v3.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -13,6 +10,10 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
 
 #include "stator/settings/settings.hpp"
 

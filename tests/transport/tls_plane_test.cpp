@@ -82,8 +82,7 @@ TEST_F(TlsPlane, MuxPeersAreServedOnTheSamePort) {
 /// What a mux peer with those settings is told of the server.
 Task<Error> refusal_of(TlsPlane* self, net::Security security) {
     MuxPool pool{MuxPool::Options{.security = std::move(security)}};
-    const auto connected =
-        co_await as_result(pool.connect(self->server->address().to_string()));
+    const auto connected = co_await as_result(pool.connect(self->server->address().to_string()));
     co_await pool.close();
     co_return connected ? Error{ErrorCode::internal, "connected"} : connected.error();
 }
@@ -95,7 +94,8 @@ TEST_F(TlsPlane, WhoIsNotLetInIsTold) {
             EXPECT_EQ(without.detail(), "net.tls_refused") << without.what();
             EXPECT_EQ(without.code(), ErrorCode::unavailable);
             EXPECT_TRUE(co_await until([self] {
-                return self->counts.reported("shows no certificate (net.tls_no_client_certificate)");
+                return self->counts.reported("shows no certificate (net.tls_no_client_certificate)"
+                );
             }));
             const testing::Authority stranger{made().folder(), "stranger"};
             auto foreign = made().client();
@@ -169,8 +169,7 @@ TEST(PlainPlane, TlsIsNamed) {
         RequestServer::Options options;
         options.loops = {Loop::current()};
         const auto server = co_await RequestServer::start(std::move(options));
-        const auto dialled =
-            co_await as_result(loaded(made().client()).dial(server->address()));
+        const auto dialled = co_await as_result(loaded(made().client()).dial(server->address()));
         EXPECT_EQ(dialled.error().detail(), "net.tls_handshake_cut");
         EXPECT_EQ(dialled.error().code(), ErrorCode::unavailable);
         EXPECT_TRUE(counts.reported("net.tls_on_plain_port"));
