@@ -34,14 +34,6 @@ SETTINGS = {
 # These have no certificate to be missed: what goes through them is compared in full.
 GOOD = ("tls", "mutual")
 
-# Ours have no TLS yet. What fails without it passes all the same.
-PENDING = PAIRINGS[1:]
-REFUSED_ANYWAY = SETTINGS.keys() - {*GOOD, "mutual_worker_without_certificate"}
-
-
-def is_pending(name, pairing):
-    return pairing in PENDING and not (pairing == ("stator", "real") and name in REFUSED_ANYWAY)
-
 
 def observe(made, name, pairing, codec):
     worker, client = SETTINGS[name](made)
@@ -73,7 +65,7 @@ def test_of(name, pairing, codec):
     def test(self):
         self.check(name, pairing, codec)
 
-    return unittest.expectedFailure(test) if is_pending(name, pairing) else test
+    return test
 
 
 for _number, _name in enumerate(SETTINGS):
