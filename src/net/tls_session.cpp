@@ -218,29 +218,39 @@ Result<std::optional<std::size_t>> TlsSession::read(std::span<const iovec> space
     if (!ready) return std::unexpected{ready.error()};
     if (!*ready) return std::nullopt;
     std::size_t done = 0;
+    int result = 1;
     for (const auto& part : space) {
-        auto* const to = static_cast<std::byte*>(part.iov_base);
-        for (std::size_t filled = 0; filled < part.iov_len;) {
-            // One call to the system is enough for one call of ours.
-            only_buffered_ = done > 0;
-            if (only_buffered_ && SSL_has_pending(ssl_.get()) == 0) break;
-            std::size_t got = 0;
-            ERR_clear_error();
-            const int result = SSL_read_ex(ssl_.get(), to + filled, part.iov_len - filled, &got);
-            filled += got;
-            done += got;
-            if (result == 1) continue;
-            only_buffered_ = false;
-            if (done > 0) return done;  // what else there is to say is said again
-            const int kind = SSL_get_error(ssl_.get(), result);
-            if (kind == SSL_ERROR_ZERO_RETURN) return 0;
-            if (kind != SSL_ERROR_WANT_READ) return std::unexpected{failed(result)};
-            if (auto flushed = flush(); !flushed) return std::unexpected{flushed.error()};
-            return std::nullopt;
-        }
+        done += decrypt(part, done > 0, result);
+        if (result != 1) break;
     }
     only_buffered_ = false;
-    return done;
+    // What else there is to say is said again.
+    if (done > 0 || result == 1) return done;
+    return nothing_read(result);
+}
+
+/// Fills what it can of `part`; `result` is that of the last SSL_read_ex, if there was one. One
+/// call to the system is enough for one call of ours: none if `only_rest`.
+std::size_t TlsSession::decrypt(const iovec& part, bool only_rest, int& result) noexcept {
+    auto* const to = static_cast<std::byte*>(part.iov_base);
+    std::size_t filled = 0;
+    while (filled < part.iov_len && result == 1) {
+        only_buffered_ = only_rest || filled > 0;
+        if (only_buffered_ && SSL_has_pending(ssl_.get()) == 0) break;
+        std::size_t got = 0;
+        ERR_clear_error();
+        result = SSL_read_ex(ssl_.get(), to + filled, part.iov_len - filled, &got);
+        filled += got;
+    }
+    return filled;
+}
+
+Result<std::optional<std::size_t>> TlsSession::nothing_read(int result) noexcept {
+    const int kind = SSL_get_error(ssl_.get(), result);
+    if (kind == SSL_ERROR_ZERO_RETURN) return 0;
+    if (kind != SSL_ERROR_WANT_READ) return std::unexpected{failed(result)};
+    if (auto flushed = flush(); !flushed) return std::unexpected{flushed.error()};
+    return std::nullopt;
 }
 
 /// Encrypts some records' worth: full ones as long as there is enough, without a copy where a part

@@ -71,6 +71,8 @@ private:
     Error not_tls() const;
     Error closed() const;
     Error cannot_send(int code) noexcept;
+    std::size_t decrypt(const iovec& part, bool only_rest, int& result) noexcept;
+    Result<std::optional<std::size_t>> nothing_read(int result) noexcept;
     bool encrypt(Parts& parts) noexcept;
     Result<bool> send(std::span<const std::byte> bytes) noexcept;
     void finish_sending() noexcept;

@@ -25,7 +25,8 @@ Task<Result<std::size_t>> TlsStream::receive(std::span<const iovec> space) {
     for (;;) {
         const auto read = session_->read(space);
         if (!read) co_return std::unexpected{read.error()};
-        if (*read) co_return **read;
+        const auto& size = *read;
+        if (size) co_return *size;
         const auto again = co_await as_result(reads_again());
         if (again) continue;
         if (again.error().code() == ErrorCode::cancelled) throw again.error();
