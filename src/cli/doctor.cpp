@@ -9,6 +9,7 @@
 #include "cli/diagnosis.hpp"
 #include "cli/frame.hpp"
 #include "cli/line_writer.hpp"
+#include "stator/net/security.hpp"
 #include "stator/net/stream.hpp"
 #include "stator/runtime/combinators.hpp"
 #include "stator/runtime/timer.hpp"
@@ -31,18 +32,19 @@ std::string after(TimePoint begin) {
     return fmt::format("{:.1f} ms", time.count());
 }
 
-Task<> dial_and_close(net::Address address) {
-    const auto stream = co_await net::dial(std::move(address));
+Task<> dial_and_close(net::Security security, net::Address address) {
+    const auto stream = co_await security.dial(std::move(address));
     stream->close();
 }
 
-/// Whether anybody listens there at all.
-Task<Finding> check_address(std::string place) {
+/// Whether anybody listens there at all, and shakes hands where we speak TLS.
+Task<Finding> check_address(net::Security security, std::string place) {
     const auto address = net::Address::parse(place);
     if (!address) co_return Finding{Verdict::bad, "address", place, address.error().what()};
     const auto begin = Clock::current().now();
-    const auto dialled =
-        co_await as_result(with_deadline(Deadline::in(patience), dial_and_close(*address)));
+    const auto dialled = co_await as_result(
+        with_deadline(Deadline::in(patience), dial_and_close(std::move(security), *address))
+    );
     if (dialled) co_return Finding{Verdict::good, "address", place, "connected in " + after(begin)};
     std::string message = dialled.error().what();
     if (address->host == "127.0.0.1" || address->host == "::1")
@@ -50,17 +52,18 @@ Task<Finding> check_address(std::string place) {
     co_return Finding{Verdict::bad, "address", place, std::move(message)};
 }
 
-Task<> shake_hands(std::string place) {
-    transport::MuxPool pool{{}};
+Task<> shake_hands(net::Security security, std::string place) {
+    transport::MuxPool pool{{.security = std::move(security)}};
     const auto connected = co_await as_result(pool.connect(std::move(place)));
     co_await shielded(pool.close());
     if (!connected) throw connected.error();
 }
 
-Task<Finding> check_mux(std::string place) {
+Task<Finding> check_mux(net::Security security, std::string place) {
     const auto begin = Clock::current().now();
-    const auto spoken =
-        co_await as_result(with_deadline(Deadline::in(patience), shake_hands(place)));
+    const auto spoken = co_await as_result(
+        with_deadline(Deadline::in(patience), shake_hands(std::move(security), place))
+    );
     if (spoken)
         co_return Finding{Verdict::good, "mux", place, "answered the handshake in " + after(begin)};
     co_return Finding{Verdict::bad, "mux", place, spoken.error().what()};
@@ -84,7 +87,7 @@ Task<> be_refused(DistributedRuntime cluster, transport::DynamoPool* pool, Insta
 }
 
 Task<> ask_nobody(DistributedRuntime cluster, Instance instance) {
-    transport::DynamoPool pool{{}};
+    transport::DynamoPool pool{{.security = cluster.config().security}};
     const auto refused =
         co_await as_result(be_refused(std::move(cluster), &pool, std::move(instance)));
     co_await shielded(pool.close());
@@ -105,17 +108,22 @@ Task<Finding> check_dynamo(DistributedRuntime cluster, Instance instance) {
 /// Everything that can be asked of a peer over the network.
 Task<Findings> visit(DistributedRuntime cluster, Instance instance) {
     Findings findings;
+    const auto& security = cluster.config().security;
     const bool tcp = instance.transport.kind == discovery::TransportKind::tcp;
     const std::string numeric{tcp ? instance.transport.host_port() : std::string_view{}};
     const auto mux = instance.mux ? instance.mux->address : std::string{};
+    if (instance.mux) {
+        if (const auto suited = security.suits(mux, instance.mux->tls); !suited)
+            findings.push_back({Verdict::bad, "tls", mux, suited.error().what()});
+    }
     bool reachable = false;
     for (const auto& place : {numeric, mux == numeric ? std::string{} : mux}) {
         if (place.empty()) continue;
-        findings.push_back(co_await check_address(place));
+        findings.push_back(co_await check_address(security, place));
         reachable = reachable || findings.back().verdict == Verdict::good;
     }
     if (!reachable) co_return findings;
-    if (!mux.empty()) findings.push_back(co_await check_mux(mux));
+    if (!mux.empty()) findings.push_back(co_await check_mux(security, mux));
     if (tcp) findings.push_back(co_await check_dynamo(std::move(cluster), std::move(instance)));
     co_return findings;
 }

@@ -93,7 +93,7 @@ class Examples(unittest.TestCase):
 
     def test_every_command_and_option_is_documented(self):
         text = DOCUMENT.read_text()
-        for command in ["serve", "call", "bench", "ls", "watch", "config"]:
+        for command in ["serve", "call", "bench", "ls", "watch", "doctor", "config"]:
             self.assertIn(f"## stator {command}\n", text)
             shown = self.cluster.run(command, "--help").stdout.text()
             for option in re.findall(r"--[a-z-]+", shown):

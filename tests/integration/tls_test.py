@@ -1,5 +1,6 @@
 """TLS from outside: what is refused at start, and who reaches whom."""
 
+import json
 import pathlib
 import sys
 import unittest
@@ -41,6 +42,18 @@ class Tls(TestCase):
         self.assert_unreachable(server, foreign, "its certificate is not accepted")
         self.assert_unreachable(server, {}, "DYN_TCP_TLS_CA_CERT_PATH is not set here")
         self.assert_unreachable({}, server, "speaks no TLS")
+
+    def test_the_doctor_knows(self):
+        server = self.made.server()
+        cluster = self.cluster()
+        cluster.serve(**server)
+        well = cluster.run("doctor", "--json", **server)
+        self.assertEqual(well.status, 0, well.stdout.text())
+        self.assertEqual(len(json.loads(well.stdout.text())), 5)
+        ill = cluster.run("doctor", "--json")
+        self.assertEqual(ill.status, 1, ill.stdout.text())
+        bad = {each["check"]: each["message"] for each in json.loads(ill.stdout.text()) if each["verdict"] == "bad"}
+        self.assertIn("DYN_TCP_TLS_CA_CERT_PATH is not set here", bad["tls"])
 
     def test_what_is_of_no_use_is_refused_at_start(self):
         cluster = self.cluster()
