@@ -1,7 +1,5 @@
 #include "stator/transport/mux_call.hpp"
 
-#include <fmt/format.h>
-
 #include "stator/runtime/combinators.hpp"
 
 namespace stator::transport {
@@ -26,21 +24,7 @@ Result<void> MuxCall::send_open(const CallHead& head, const Bytes* request) {
 }
 
 SendStatus MuxCall::send_item(Bytes item) {
-    const auto size = item.size();
-    const auto status = connection_->session_.send(stream_, std::move(item), false);
-    connection_->touch();
-    if (status == SendStatus::too_large) {
-        throw Error{
-            ErrorCode::payload_too_large,
-            "mux.message_too_large",
-            fmt::format(
-                "an item of {} bytes; the worker takes at most {}",
-                size,
-                connection_->peer().max_message
-            )
-        };
-    }
-    return status;
+    return connection_->send(stream_, std::move(item), false);
 }
 
 void MuxCall::send_half_close() noexcept {

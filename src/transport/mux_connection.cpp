@@ -215,6 +215,25 @@ void MuxConnection::close(std::optional<Error> reason) noexcept {
     over_.set();
 }
 
+SendStatus MuxConnection::send(StreamId stream, Bytes item, bool end) {
+    const auto size = item.size();
+    const auto status = session_.send(stream, std::move(item), end);
+    touch();
+    if (status == SendStatus::too_large) {
+        throw Error{
+            ErrorCode::payload_too_large,
+            "mux.message_too_large",
+            fmt::format(
+                "an item of {} bytes; the {} takes at most {}",
+                size,
+                session_.role() == MuxRole::dialler ? "worker" : "caller",
+                peer().max_message
+            )
+        };
+    }
+    return status;
+}
+
 void MuxConnection::drain(InstanceId instance, std::string_view reason) {
     if (session_.closed()) return;
     session_.drain(instance, reason);

@@ -1,7 +1,5 @@
 #include "stator/transport/mux_server_call.hpp"
 
-#include <fmt/format.h>
-
 namespace stator::transport {
 
 MuxServerCall::MuxServerCall(
@@ -25,21 +23,7 @@ void MuxServerCall::consumed(std::size_t size) noexcept {
 }
 
 SendStatus MuxServerCall::send_item(Bytes item, bool end) {
-    const auto size = item.size();
-    const auto status = connection_->session_.send(stream_, std::move(item), end);
-    connection_->touch();
-    if (status == SendStatus::too_large) {
-        throw Error{
-            ErrorCode::payload_too_large,
-            "mux.message_too_large",
-            fmt::format(
-                "an item of {} bytes; the caller takes at most {}",
-                size,
-                connection_->peer().max_message
-            )
-        };
-    }
-    return status;
+    return connection_->send(stream_, std::move(item), end);
 }
 
 void MuxServerCall::send_end() noexcept {

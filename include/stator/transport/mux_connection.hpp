@@ -116,6 +116,8 @@ private:
     void on_closed(const Error& error) override;
     void report_violation(const Error& error) const;
 
+    /// Of a call, either way. Throws payload_too_large for what the peer does not take.
+    SendStatus send(StreamId stream, Bytes item, bool end);
     Task<> wait_until_over();
     Task<> linger();
     bool all_left() const noexcept;
