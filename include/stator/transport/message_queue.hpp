@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -17,25 +16,25 @@ namespace stator::transport {
 /// hold no more memory than they are long.
 class MessageQueue {
 public:
-    bool empty() const noexcept { return !first_; }
-    std::size_t size() const noexcept { return first_ ? 1 + rest_.size() - head_ : 0; }
+    bool empty() const noexcept { return !has_first_; }
+    std::size_t size() const noexcept { return has_first_ ? 1 + rest_.size() - head_ : 0; }
     /// `taken_soon`: the consumer comes for it in this turn of the loop.
     void push(Bytes message, bool taken_soon) {
         if (!taken_soon || size() >= burst) message = message.compact();
-        if (first_) {
+        if (std::exchange(has_first_, true)) {
             rest_.push_back(std::move(message));
         } else {
-            first_.emplace(std::move(message));
+            first_ = std::move(message);
         }
     }
     /// Precondition: not empty.
     Bytes pop() noexcept {
-        Bytes message = std::move(*first_);
+        Bytes message = std::move(first_);
         if (head_ < rest_.size()) {
-            *first_ = std::move(rest_[head_++]);
+            first_ = std::move(rest_[head_++]);
             return message;
         }
-        first_.reset();
+        has_first_ = false;
         rest_.clear();
         head_ = 0;
         return message;
@@ -45,9 +44,10 @@ private:
     // So many slices may queue behind a consumer that has been woken; then it is one that lags.
     static constexpr std::size_t burst = 1024;
 
-    std::optional<Bytes> first_;
+    Bytes first_;
     std::vector<Bytes> rest_;
     std::size_t head_ = 0;
+    bool has_first_ = false;
 };
 
 }  // namespace stator::transport
