@@ -82,6 +82,34 @@ function(stator_layer name)
     set_property(GLOBAL APPEND PROPERTY STATOR_LAYER_TARGETS ${target})
 endfunction()
 
+# stator_module(<target> LAYER <layer> SOURCES ... LIBS ...)
+#
+# <target>.so in lib/stator, which the layer loads when it first needs it, so that no other program pays for LIBS.
+function(stator_module target)
+    cmake_parse_arguments(PARSE_ARGV 1 arg "" "LAYER" "SOURCES;LIBS")
+    stator_refuse_unparsed("stator_module(${target})" "${arg_UNPARSED_ARGUMENTS}")
+    set(module ${target}_module)
+    add_library(${module} MODULE ${arg_SOURCES})
+    target_compile_features(${module} PRIVATE cxx_std_23)
+    target_include_directories(
+        ${module} PRIVATE "${PROJECT_SOURCE_DIR}/src" "${PROJECT_SOURCE_DIR}/include"
+    )
+    target_link_libraries(${module} PRIVATE stator_compile_options ${arg_LIBS})
+    set_target_properties(
+        ${module}
+        PROPERTIES
+            OUTPUT_NAME ${target}
+            PREFIX ""
+            CXX_VISIBILITY_PRESET hidden
+            LIBRARY_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/lib/stator"
+    )
+    # What uses the layer can be run when it has been built.
+    add_dependencies(stator_${arg_LAYER} ${module})
+    if(STATOR_INSTALL)
+        install(TARGETS ${module} LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}/stator")
+    endif()
+endfunction()
+
 # stator_executable(<target> SOURCES ... LIBS ... [FOLDER <below bin>]): what the functions below share.
 function(stator_executable target)
     cmake_parse_arguments(PARSE_ARGV 1 arg "" "FOLDER" "SOURCES;LIBS")

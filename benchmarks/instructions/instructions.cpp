@@ -1,4 +1,5 @@
-// How many instructions codec, one unary call and one stream item take, both sides in one process.
+// How many instructions codec, one unary call, one stream item and an operator of a pipeline take,
+// both sides in one process.
 // Runs under callgrind; check.py beside it starts it and holds the counts against
 // docs/perf/baselines.json.
 #include <array>
@@ -20,6 +21,7 @@
 #include "stator/codec/payload_json.hpp"
 #include "stator/component/distributed_runtime.hpp"
 #include "stator/component/router.hpp"
+#include "stator/pipeline/link.hpp"
 #include "stator/transport/mux_frame.hpp"
 #include "stator/transport/mux_head.hpp"
 
@@ -236,6 +238,48 @@ Task<> count_calls(Runtime runtime) {
     co_await worker.close(Deadline::in(10s));
 }
 
+// --- pipelines: 16 operators of a user's kind
+
+using Numbers = Engine<std::uint32_t, std::uint32_t>;
+
+Stream<std::uint32_t> count_to(Context, std::uint32_t last) {
+    for (std::uint32_t i = 1; i <= last; ++i) co_yield std::uint32_t{i};
+}
+
+struct Passing final : Operator<std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t> {
+    Stream<std::uint32_t> generate(Context context, std::uint32_t last, Numbers next) override {
+        auto numbers = next.generate(std::move(context), last);
+        while (auto number = co_await numbers.next()) co_yield std::move(*number);
+    }
+};
+
+Task<> keep_counting(Numbers service, std::uint32_t times, std::uint32_t last) {
+    for (std::uint32_t i = 0; i < times; ++i) {
+        auto numbers = service.generate({}, last);
+        std::uint32_t received = 0;
+        while (co_await numbers.next()) ++received;
+        require(received == last, "numbers were lost");
+    }
+}
+
+Task<> count_pipelines() {
+    constexpr std::uint32_t operators = 16;
+    constexpr std::uint32_t requests = 200;
+    constexpr std::uint32_t items = 2000;
+    Numbers service{count_to};
+    for (std::uint32_t i = 0; i < operators; ++i)
+        service = frontend<std::uint32_t, std::uint32_t>().link(Passing{}).link(service);
+    co_await keep_counting(service, requests, 1);
+    {
+        const Count counted{"operator_request", operators * requests};
+        co_await keep_counting(service, requests, 1);
+    }
+    {
+        const Count counted{"operator_item", operators * items};
+        co_await keep_counting(service, 1, items);
+    }
+}
+
 /// What the counts depend on besides the code.
 void print_made_with() {
     const nlohmann::ordered_json made_with{
@@ -271,6 +315,7 @@ int main(int argc, char** argv) {
     count_sessions();
     auto runtime = Runtime::single_threaded();
     runtime.block_on(count_calls(runtime));
+    runtime.block_on(count_pipelines());
     runtime.stop();
     return 0;
 }

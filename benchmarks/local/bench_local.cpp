@@ -1,8 +1,8 @@
 // Local operations of the runtime on one loop, and the way to a loop from another thread.
 //
 // Prints one JSON line per operation, in the form of the tokio peer (benchmarks/peers/tokio), whose
-// rounds these are: what is spawned and woken stays on the loop that runs it. `remote_*` have no
-// counterpart there.
+// rounds these are: what is spawned and woken stays on the loop that runs it, but for `remote_*`.
+// Those of pipelines have no counterpart there.
 
 #include <algorithm>
 #include <atomic>
@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "benchmarks/local/pipeline_operations.hpp"
 #include "stator/runtime/channel.hpp"
 #include "stator/runtime/loop_pool.hpp"
 #include "stator/runtime/task_scope.hpp"
@@ -233,6 +234,17 @@ int main(int count, char** arguments) {
         report("channel", on_loop(repetitions, send_and_receive));
         report("cancel_per_child", on_loop(repetitions, cancel_per_child));
         report("wake", on_loop(repetitions, wake));
+        report("pipeline_request_0", on_loop(repetitions, bench::pipeline_request<0>));
+        report("pipeline_request_1", on_loop(repetitions, bench::pipeline_request<1>));
+        report("pipeline_request_4", on_loop(repetitions, bench::pipeline_request<4>));
+        report("pipeline_request_16", on_loop(repetitions, bench::pipeline_request<16>));
+        report("pipeline_item_0", on_loop(repetitions, bench::pipeline_item<0>));
+        report("pipeline_item_1", on_loop(repetitions, bench::pipeline_item<1>));
+        report("pipeline_item_4", on_loop(repetitions, bench::pipeline_item<4>));
+        report("pipeline_item_16", on_loop(repetitions, bench::pipeline_item<16>));
+        report("operator_request", on_loop(repetitions, bench::operator_request));
+        report("operator_item", on_loop(repetitions, bench::operator_item));
+        report("mapped_item", on_loop(repetitions, bench::mapped_item));
         report("remote_spawn", repeated(repetitions, remote_spawn));
         report("remote_spawn_parked", repeated(repetitions, remote_spawn_parked));
     } catch (const std::exception& error) {

@@ -95,7 +95,11 @@ struct Callers {
     Router<std::string, std::string> held;
 };
 
-CallOptions limits() { return CallOptions{.deadline = Deadline::in(call_limit)}; }
+CallOptions limits(const Options& options) {
+    CallOptions limits{.deadline = Deadline::in(call_limit)};
+    if (options.dynamo_plane) limits.plane = stator::Plane::dynamo;
+    return limits;
+}
 
 void count_reply(Load* load, std::size_t size, bench::TimePoint issued) {
     if (size != load->options.reply_size()) ++load->tally.errors;
@@ -106,14 +110,14 @@ void count_reply(Load* load, std::size_t size, bench::TimePoint issued) {
 
 Task<> call_unary(const Callers* callers, Load* load, std::string body) {
     const auto issued = bench::Clock::now();
-    const auto reply = co_await callers->unary.ask(std::move(body), limits());
+    const auto reply = co_await callers->unary.ask(std::move(body), limits(load->options));
     count_reply(load, reply.size(), issued);
 }
 
 /// A body that exists already, as a file or a tensor does: the codec `raw` takes it as it is.
 Task<> call_bulk(const Callers* callers, Load* load, Bytes body) {
     const auto issued = bench::Clock::now();
-    auto options = limits();
+    auto options = limits(load->options);
     options.codec = stator::PayloadCodec::raw;
     const auto reply = co_await callers->bulk.ask(std::move(body), std::move(options));
     count_reply(load, reply.size(), issued);
@@ -123,7 +127,7 @@ Task<> call_stream(const Callers* callers, Load* load) {
     const auto& options = load->options;
     const auto issued = bench::Clock::now();
     auto reply =
-        callers->streams.generate({options.items, options.size, options.pace_us}, limits());
+        callers->streams.generate({options.items, options.size, options.pace_us}, limits(options));
     std::uint32_t received = 0;
     while (auto item = co_await reply.next()) {
         if (item->size() != options.size) ++load->tally.errors;
@@ -141,6 +145,23 @@ Task<> call_stream(const Callers* callers, Load* load) {
     load->tally.latency.record(bench::Clock::now() - issued);
 }
 
+/// Counts by whether the answer had begun when the call failed.
+Task<> call_and_count_failure(const Callers* callers, Load* load, std::string body) {
+    bool accepted = false;
+    auto options = limits(load->options);
+    options.on_accepted = [&accepted](stator::InstanceId) { accepted = true; };
+    const auto ended =
+        co_await stator::as_result(callers->unary.ask(std::move(body), std::move(options)));
+    if (ended) {
+        if (load->window.recording()) ++load->tally.requests;
+    } else if (accepted) {
+        ++load->tally.failed_accepted;
+    } else {
+        ++load->tally.failed_unaccepted;
+        std::fprintf(stderr, "failed before its answer began: %s\n", ended.error().what());
+    }
+}
+
 Task<> caller(const Callers* callers, Load* load, std::uint32_t slot) {
     ++load->running;
     if (load->options.spread) co_await stator::sleep_for(load->options.start_delay(slot));
@@ -148,9 +169,10 @@ Task<> caller(const Callers* callers, Load* load, std::uint32_t slot) {
     const auto bulk = Bytes::copy_of(body);
     while (!load->window.stopped()) {
         const auto mode = load->options.mode;
-        auto call = mode == Mode::unary  ? call_unary(callers, load, body)
-                    : mode == Mode::bulk ? call_bulk(callers, load, bulk)
-                                         : call_stream(callers, load);
+        auto call = mode == Mode::unary      ? call_unary(callers, load, body)
+                    : mode == Mode::bulk     ? call_bulk(callers, load, bulk)
+                    : mode == Mode::failover ? call_and_count_failure(callers, load, body)
+                                             : call_stream(callers, load);
         if (auto ended = co_await stator::as_result(std::move(call)); !ended) {
             if (load->tally.errors++ == 0)
                 std::fprintf(stderr, "first error: %s\n", ended.error().what());
@@ -247,7 +269,7 @@ Task<> wait_until_open(Held* held) { co_await held->all_open.wait(); }
 /// What memory and descriptors idle streams take: they are opened between the two marks, then held
 /// while run.py looks.
 Task<> measure_idle(const Callers* callers, Options options) {
-    co_await callers->unary.ask(std::string(options.size, 'x'), limits());
+    co_await callers->unary.ask(std::string(options.size, 'x'), limits(options));
     co_await sleep_seconds(options.warmup);
     Held held{.callers = callers, .load = {.options = options, .window = {}, .tally = {}}};
     stator::TaskScope scope{co_await stator::current_token()};
@@ -280,8 +302,9 @@ Task<> measure_refusals(const Callers* callers, Options options) {
             refused.window.open();
             opened = true;
         }
-        const auto ended =
-            co_await stator::as_result(callers->held.ask(std::string(options.size, 'x'), limits()));
+        const auto ended = co_await stator::as_result(
+            callers->held.ask(std::string(options.size, 'x'), limits(options))
+        );
         if (ended || ended.error().code() != stator::ErrorCode::overloaded) {
             ++refused.tally.errors;
         } else if (refused.window.recording()) {
@@ -300,7 +323,7 @@ Task<> measure_first(DistributedRuntime cluster, Options options) {
     bench::announce_waiting();
     co_await client.wait_for_instances(Deadline::in(call_limit));
     const Router<std::string, std::string> router{client};
-    (void)co_await router.ask(std::string(options.size, 'x'), limits());
+    (void)co_await router.ask(std::string(options.size, 'x'), limits(options));
     bench::report_first("stator", bench::Clock::now());
 }
 

@@ -17,7 +17,7 @@ namespace {
 class StderrSink final : public Sink {
 public:
     void report(
-        Severity severity, std::string_view target, std::string_view message
+        Severity severity, std::string_view target, std::string_view message, std::source_location
     ) noexcept override {
         if (severity < Severity::warn) return;
         std::array<char, 1024> line;

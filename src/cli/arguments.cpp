@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "cli/bench_options.hpp"
+#include "cli/store_options.hpp"
 #include "stator/base/nearest.hpp"
 #include "stator/base/text.hpp"
 
@@ -23,8 +24,21 @@ constexpr std::uint64_t most_requests = 10'000'000;  // each leaves its latency 
 constexpr std::uint32_t most_concurrency = 1'000'000;
 constexpr double longest_timeout = 30.0 * 24 * 3600;  // seconds
 
-constexpr std::array<std::string_view, 7> commands{
-    "serve", "call", "bench", "ls", "watch", "config", "doctor"
+constexpr std::array<std::string_view, 14> commands{
+    "serve",
+    "call",
+    "bench",
+    "ls",
+    "watch",
+    "drain",
+    "resume",
+    "doctor",
+    "kv",
+    "lock",
+    "barrier",
+    "nats",
+    "events",
+    "config"
 };
 
 constexpr const char* exit_statuses =
@@ -36,10 +50,6 @@ std::unexpected<Error> usage(std::string message) {
     return fail(ErrorCode::invalid_request, "cli.usage", std::move(message));
 }
 
-std::unexpected<Error> not_yet(std::string message) {
-    return fail(ErrorCode::unimplemented, "cli.not_yet", std::move(message));
-}
-
 /// What CLI11 leaves behind, before it is understood.
 struct RawArguments {
     std::string endpoint;
@@ -48,17 +58,22 @@ struct RawArguments {
     std::string shape = "server";
     std::string mode;
     std::string instance;
+    std::string process;
     std::string plane = "auto";
     std::string prefix;
     double timeout = 60.0;
     std::int64_t instances = 1;
     std::int64_t max_inflight = 0;
+    std::int64_t queue = 0;
+    std::int64_t max_wait_ms = 1000;
     std::int64_t count = 1;
     std::int64_t concurrency = 1;
     bool json = false;
     bool models = false;
     std::optional<std::string> openai_model;
     RawBenchOptions bench;
+    RawStoreOptions store;
+    RawEventOptions events;
 };
 
 template <class T>
@@ -80,14 +95,21 @@ Result<EndpointId> endpoint_of(const RawArguments& raw) {
 Result<RouterMode> mode_of(const RawArguments& raw) {
     if (raw.mode.empty())
         return raw.instance.empty() ? RouterMode::round_robin : RouterMode::direct;
-    for (const auto mode : {RouterMode::round_robin, RouterMode::random, RouterMode::direct}) {
+    for (const auto mode :
+         {RouterMode::round_robin,
+          RouterMode::random,
+          RouterMode::direct,
+          RouterMode::power_of_two,
+          RouterMode::least_loaded,
+          RouterMode::peak_ewma,
+          RouterMode::device_aware}) {
         if (raw.mode == to_string(mode)) return mode;
     }
-    constexpr std::string_view what_exists = "there are round_robin, random and direct";
-    if (raw.mode == "p2c" || raw.mode == "least_loaded") {
-        return not_yet(fmt::format("--mode {} is not available yet; {}", raw.mode, what_exists));
-    }
-    return usage(fmt::format("no mode is called {}; {}", quoted_text(raw.mode), what_exists));
+    return usage(fmt::format(
+        "no mode is called {}; there are round_robin, random, direct, p2c, least_loaded, "
+        "peak_ewma and device_aware",
+        quoted_text(raw.mode)
+    ));
 }
 
 Result<Plane> plane_of(const RawArguments& raw) {
@@ -149,6 +171,19 @@ Result<Duration> timeout_of(const RawArguments& raw) {
     return std::max(std::chrono::duration_cast<Duration>(seconds), Duration{1});
 }
 
+Result<QueueOptions> queue_of(const RawArguments& raw) {
+    QueueOptions queue;
+    auto length =
+        bounded<std::uint32_t>("--queue", raw.queue, 0, std::numeric_limits<std::uint32_t>::max());
+    if (!length) return std::unexpected{std::move(length).error()};
+    if (*length > 0 && raw.max_inflight == 0) return usage("--queue needs --max-inflight");
+    queue.length = *length;
+    const auto wait = bounded<std::uint32_t>("--max-wait-ms", raw.max_wait_ms, 1, 3'600'000);
+    if (!wait) return std::unexpected{wait.error()};
+    queue.max_wait = std::chrono::milliseconds{*wait};
+    return queue;
+}
+
 Result<Arguments> serve_arguments(const RawArguments& raw) {
     auto endpoint = endpoint_of(raw);
     if (!endpoint) return std::unexpected{std::move(endpoint).error()};
@@ -158,13 +193,20 @@ Result<Arguments> serve_arguments(const RawArguments& raw) {
         "--max-inflight", raw.max_inflight, 0, std::numeric_limits<std::uint32_t>::max()
     );
     if (!max_inflight) return std::unexpected{std::move(max_inflight).error()};
+    const auto queue = queue_of(raw);
+    if (!queue) return std::unexpected{queue.error()};
     const auto shape = shape_of(raw);
     if (!shape) return std::unexpected{shape.error()};
     if (raw.openai_model == "") return usage("--openai-model needs the name of the model");
     if (raw.openai_model && raw.shape != "server")
         return usage("--openai-model has a shape of its own");
     return ServeArguments{
-        std::move(*endpoint), *instances, *max_inflight, *shape, raw.openai_model.value_or("")
+        std::move(*endpoint),
+        *instances,
+        *max_inflight,
+        *queue,
+        *shape,
+        raw.openai_model.value_or("")
     };
 }
 
@@ -238,6 +280,33 @@ Result<Arguments> watch_arguments(const RawArguments& raw) {
     return WatchArguments{std::string{rest}};
 }
 
+Result<InstanceId> id_of(std::string_view option, const std::string& text) {
+    if (text.empty()) return InstanceId{};
+    auto id = InstanceId::parse(text);
+    if (!id) return std::unexpected{id.error().with_context(std::string{option})};
+    return id;
+}
+
+Result<Arguments> control_arguments(const RawArguments& raw, ControlRequest::Action action) {
+    ControlArguments control{.action = action, .endpoint = std::nullopt};
+    const auto process = id_of("--process", raw.process);
+    if (!process) return std::unexpected{process.error()};
+    control.process = *process;
+    const auto instance = id_of("--instance", raw.instance);
+    if (!instance) return std::unexpected{instance.error()};
+    control.instance = *instance;
+    if (raw.endpoint.empty() != control.process.operator bool())
+        return usage("give either ns.component.endpoint or --process ID");
+    if (raw.endpoint.empty()) {
+        if (control.instance) return usage("--instance goes with an endpoint, not with --process");
+        return control;
+    }
+    auto endpoint = endpoint_of(raw);
+    if (!endpoint) return std::unexpected{std::move(endpoint).error()};
+    control.endpoint = std::move(*endpoint);
+    return control;
+}
+
 Result<Arguments> doctor_arguments(const RawArguments& raw) {
     DoctorArguments doctor{.endpoint = {}, .json = raw.json};
     if (raw.endpoint.empty()) return doctor;
@@ -245,6 +314,15 @@ Result<Arguments> doctor_arguments(const RawArguments& raw) {
     if (!endpoint) return std::unexpected{std::move(endpoint).error()};
     doctor.endpoint = std::move(*endpoint);
     return doctor;
+}
+
+Result<Arguments> nats_info_arguments(const RawArguments& raw, bool timed) {
+    NatsInfoArguments arguments{.json = raw.json};
+    if (!timed) return arguments;
+    const auto timeout = timeout_of(raw);
+    if (!timeout) return std::unexpected{timeout.error()};
+    arguments.timeout = *timeout;
+    return arguments;
 }
 
 /// The program's options and commands, bound to one RawArguments. Neither copyable nor movable.
@@ -265,6 +343,15 @@ public:
         auto* doctor = app_.add_subcommand("doctor", "Tell why instances cannot be reached");
         doctor->add_option("endpoint", raw_.endpoint, "ns.component.endpoint (every instance)");
         doctor->add_flag("--json", raw_.json, "One JSON array instead of a table");
+        add_store_commands(app_, raw_.store);
+        auto* nats = app_.add_subcommand("nats", "Look at the NATS server");
+        nats->require_subcommand(1);
+        auto* info = nats->add_subcommand("info", "Tell what it is, how far, and who serves there");
+        info->add_flag("--json", raw_.json, "One JSON object");
+        nats_timeout_ = info->add_option("--timeout", raw_.timeout, "Seconds to try (10)");
+        add_event_commands(app_, raw_.events);
+        add_control("drain", "Take what is served off line; requests that run finish");
+        add_control("resume", "Put what was drained on line again");
         auto* config = app_.add_subcommand("config", "Show every setting, its value and source");
         config->add_flag("--json", raw_.json, "One JSON array instead of a table");
     }
@@ -291,6 +378,10 @@ private:
         serve->add_option("--instances", raw_.instances, "Instances, each with an id (1)");
         serve->add_option("--max-inflight", raw_.max_inflight, "Requests at a time, of each (any)");
         serve->add_option(
+            "--queue", raw_.queue, "Requests of each that may wait for their turn (0)"
+        );
+        serve->add_option("--max-wait-ms", raw_.max_wait_ms, "How long one may wait (1000)");
+        serve->add_option(
             "--shape", raw_.shape, "unary, server (default), client or bidirectional"
         );
         serve->add_option(
@@ -307,7 +398,11 @@ private:
         call->add_option(
             "--input", raw_.input, "Instead: a stream of requests, the lines of a file; - is stdin"
         );
-        call->add_option("--mode", raw_.mode, "round_robin (default), random or direct");
+        call->add_option(
+            "--mode",
+            raw_.mode,
+            "round_robin (default), random, p2c, least_loaded, peak_ewma, device_aware or direct"
+        );
         call->add_option("--instance", raw_.instance, "Whom to ask, in hex; means --mode direct");
         call->add_option("--timeout", raw_.timeout, "Seconds for each whole request (60)");
         count_ = call->add_option("--count", raw_.count, "Requests; ends with a summary on stderr");
@@ -319,11 +414,26 @@ private:
         auto* bench = app_.add_subcommand("bench", "Put load on a diagnostic endpoint, measure it");
         bench->add_option("endpoint", raw_.endpoint, "ns.component.endpoint")->required();
         add_bench_options(*bench, raw_.bench);
-        bench->add_option("--mode", raw_.mode, "round_robin (default), random or direct");
+        bench->add_option(
+            "--mode",
+            raw_.mode,
+            "round_robin (default), random, p2c, least_loaded, peak_ewma, device_aware or direct"
+        );
         bench->add_option("--instance", raw_.instance, "Whom to ask, in hex; means --mode direct");
         bench->add_option("--timeout", raw_.timeout, "Seconds for each whole request (60)");
         bench->add_option("--plane", raw_.plane, "auto (default), mux or dynamo");
         bench->add_flag("--json", raw_.json, "One JSON object instead of a table");
+    }
+
+    void add_control(const char* name, const char* about) {
+        auto* control = app_.add_subcommand(name, about);
+        control->add_option("endpoint", raw_.endpoint, "ns.component.endpoint");
+        control->add_option("--instance", raw_.instance, "One instance of it, in hex (each)");
+        control->add_option(
+            "--process",
+            raw_.process,
+            "Instead: all that the process serves which has this instance"
+        );
     }
 
     static std::string first_line(std::string text) {
@@ -339,13 +449,21 @@ private:
         if (name == "bench") return bench_arguments(raw_);
         if (name == "ls") return list_arguments(raw_);
         if (name == "watch") return watch_arguments(raw_);
+        if (name == "drain") return control_arguments(raw_, ControlRequest::Action::drain);
+        if (name == "resume") return control_arguments(raw_, ControlRequest::Action::resume);
         if (name == "doctor") return doctor_arguments(raw_);
+        if (name == "kv") return kv_arguments(raw_.store, *chosen.front());
+        if (name == "lock") return lock_arguments(raw_.store);
+        if (name == "events") return event_arguments(raw_.events, *chosen.front());
+        if (name == "barrier") return barrier_arguments(raw_.store);
+        if (name == "nats") return nats_info_arguments(raw_, nats_timeout_->count() > 0);
         return ConfigArguments{raw_.json};
     }
 
     RawArguments raw_;
     CLI::App app_{"The distributed runtime for inference services", "stator"};
     CLI::Option* count_ = nullptr;
+    CLI::Option* nats_timeout_ = nullptr;
 };
 
 /// What CLI11 would say less about: the first word is no command.

@@ -8,9 +8,13 @@
 #include <variant>
 
 #include "cli/bench_load.hpp"
+#include "cli/event_options.hpp"
+#include "cli/store_options.hpp"
 #include "stator/base/clock.hpp"
 #include "stator/base/instance_id.hpp"
 #include "stator/base/names.hpp"
+#include "stator/component/control.hpp"
+#include "stator/component/endpoint.hpp"
 #include "stator/component/router.hpp"
 #include "stator/transport/call_shape.hpp"
 
@@ -21,6 +25,7 @@ struct ServeArguments {
     EndpointId endpoint;
     std::uint32_t instances = 1;
     std::uint32_t max_inflight = 0;  ///< of each instance; 0: no limit
+    QueueOptions queue{};            ///< of each instance; none by default
     transport::CallShape shape = transport::CallShape::server_streaming;
     std::string openai_model{};  ///< a language model of that name instead; empty: none
 };
@@ -61,6 +66,14 @@ struct WatchArguments {
     std::string prefix;  ///< of "ns.component.endpoint", at a dot; empty: everything
 };
 
+/// stator drain, stator resume
+struct ControlArguments {
+    ControlRequest::Action action = ControlRequest::Action::drain;
+    std::optional<EndpointId> endpoint;  ///< nothing: all that `process` serves
+    InstanceId instance{};               ///< of the endpoint; none: each
+    InstanceId process{};                ///< the id of anything that it serves
+};
+
 /// stator config
 struct ConfigArguments {
     bool json = false;
@@ -70,6 +83,12 @@ struct ConfigArguments {
 struct DoctorArguments {
     std::optional<EndpointId> endpoint;  ///< nothing: every instance
     bool json = false;
+};
+
+/// stator nats info
+struct NatsInfoArguments {
+    bool json = false;
+    Duration timeout = std::chrono::seconds{10};
 };
 
 /// --help, --version: the answer is known at once.
@@ -84,7 +103,13 @@ using Arguments = std::variant<
     ListArguments,
     WatchArguments,
     ConfigArguments,
+    ControlArguments,
     DoctorArguments,
+    KvArguments,
+    LockArguments,
+    BarrierArguments,
+    NatsInfoArguments,
+    EventArguments,
     Text>;
 
 /// Errors: invalid_request "cli.usage", and "name.path" or "name.invalid" for an endpoint path;

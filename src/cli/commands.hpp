@@ -11,6 +11,12 @@ int bench(const BenchArguments& arguments);
 int list(const ListArguments& arguments);
 int watch(const WatchArguments& arguments);
 int doctor(const DoctorArguments& arguments);
+int kv(const KvArguments& arguments);
+int lock(const LockArguments& arguments);
+int barrier(const BarrierArguments& arguments);
+int events(const EventArguments& arguments);
+int control(const ControlArguments& arguments);
+int nats_info(const NatsInfoArguments& arguments);
 int show_config(const ConfigArguments& arguments);
 
 /// The whole program.

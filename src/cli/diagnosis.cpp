@@ -8,14 +8,13 @@
 #include "cli/table.hpp"
 #include "stator/base/nearest.hpp"
 #include "stator/codec/json.hpp"
+#include "stator/transport/mux_frame.hpp"
 
 namespace stator::cli {
 
 namespace {
 
 using discovery::Instance;
-
-constexpr std::uint16_t our_mux_version = 1;
 
 std::string_view to_string(Verdict verdict) noexcept {
     switch (verdict) {
@@ -39,10 +38,12 @@ void examine_planes(const Instance& instance, const std::string& subject, Examin
     }
     if (instance.transport.kind == discovery::TransportKind::nats_tcp) {
         findings.push_back(
-            {instance.mux ? Verdict::warning : Verdict::bad,
+            {Verdict::warning,
              "record",
              subject,
-             "its Dynamo transport is NATS, which is not spoken in this version"}
+             "its Dynamo transport is NATS: by that, only callers reach it that use the same "
+             "server "
+             "(DYN_REQUEST_PLANE=nats)"}
         );
     } else if (const auto good = instance.check(); !good) {
         findings.push_back(
@@ -52,7 +53,7 @@ void examine_planes(const Instance& instance, const std::string& subject, Examin
              fmt::format("Dynamo's clients cannot use it: {}", good.error().what())}
         );
     }
-    if (instance.mux && !instance.mux->speaks(our_mux_version)) {
+    if (instance.mux && !instance.mux->speaks(transport::mux::highest_version)) {
         findings.push_back(
             {Verdict::warning,
              "record",
@@ -61,7 +62,7 @@ void examine_planes(const Instance& instance, const std::string& subject, Examin
                  "it speaks versions {} to {} of the multiplexed plane, this is version {}",
                  instance.mux->lowest_version,
                  instance.mux->highest_version,
-                 our_mux_version
+                 transport::mux::highest_version
              )}
         );
     }

@@ -8,8 +8,8 @@
 #include <fmt/format.h>
 
 #include "cli/diagnostic_request.hpp"
-#include "stator/base/sink.hpp"
 #include "stator/codec/payload_json.hpp"
+#include "stator/observe/log.hpp"
 #include "stator/runtime/timer.hpp"
 
 namespace stator::cli {
@@ -24,16 +24,14 @@ public:
     Departure& operator=(const Departure&) = delete;
     ~Departure() {
         if (complete || !context_.stopped()) return;
-        sink().report(
-            Severity::info,
+        log::info(
+            context_,
             "stator::cli",
-            fmt::format(
-                "diagnostic request {} {} after {} items ({})",
-                context_.id().to_string(),
-                context_.killed() ? "killed" : "stopped",
-                items,
-                to_string(context_.reason())
-            )
+            "diagnostic request {} {} after {} items ({})",
+            context_.id().to_string(),
+            context_.killed() ? "killed" : "stopped",
+            items,
+            to_string(context_.reason())
         );
     }
 

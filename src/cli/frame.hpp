@@ -23,7 +23,16 @@ struct Manners {
     bool quiet = true;
     /// SIGINT and SIGTERM are how the command is meant to end.
     bool ends_by_signal = false;
+    /// Nobody is called: what only a request plane needs, such as NATS, is not connected.
+    bool looks_only = false;
 };
+
+/// What a command does that needs no cluster.
+using PlainWork =
+    std::move_only_function<Task<std::optional<Failure>>(Runtime, const settings::Settings&)>;
+
+/// As run_in_cluster, without a cluster.
+int run_in_runtime(Manners manners, PlainWork work);
 
 /// Loads the settings, runs `work` in a Worker, reports how it ended as the last line on stderr.
 /// Returns the exit status.

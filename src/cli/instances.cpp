@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "stator/store/file_store.hpp"
 
@@ -16,6 +17,8 @@ constexpr Duration first_instance_wait = std::chrono::seconds{5};
 
 std::string where(const DistributedConfig& config) {
     if (config.discovery == DiscoveryBackend::memory) return "in this process's memory";
+    if (config.discovery == DiscoveryBackend::etcd)
+        return fmt::format("in etcd at {}", fmt::join(config.etcd.endpoints, ","));
     const auto root =
         config.file_root.empty() ? store::FileStore::default_root().string() : config.file_root;
     return fmt::format("in the discovery folder {}", root);

@@ -1,4 +1,5 @@
 #include <cstdio>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -76,10 +77,22 @@ std::string models_text(std::vector<ModelRecord> models, bool json) {
     return json ? "[" + text + "]\n" : aligned(rows);
 }
 
+/// Sorted by key. On its way from one to the other an instance may be in both.
+std::vector<Instance> with_drained(std::vector<Instance> all, std::vector<Instance> drained) {
+    std::map<std::string, Instance> by_key;
+    for (auto* instances : {&all, &drained}) {
+        for (auto& instance : *instances) by_key.emplace(instance.key(), std::move(instance));
+    }
+    all.clear();
+    for (auto& [key, instance] : by_key) all.push_back(std::move(instance));
+    return all;
+}
+
 Task<std::string> listing(DistributedRuntime cluster, ListArguments arguments) {
     auto& discovery = cluster.discovery();
     if (arguments.models) co_return models_text(co_await discovery.list_models(), arguments.json);
-    const auto instances = co_await discovery.list_all();
+    const auto instances =
+        with_drained(co_await discovery.list_all(), co_await discovery.list_drained());
     co_return arguments.json ? as_json(instances) : as_table(instances);
 }
 
@@ -94,7 +107,7 @@ Task<std::optional<Failure>> list_in(DistributedRuntime cluster, ListArguments a
 }  // namespace
 
 int list(const ListArguments& arguments) {
-    return run_in_cluster({}, [&](DistributedRuntime cluster) {
+    return run_in_cluster({.looks_only = true}, [&](DistributedRuntime cluster) {
         return list_in(std::move(cluster), arguments);
     });
 }

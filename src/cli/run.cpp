@@ -18,7 +18,13 @@ struct Dispatch {
     int operator()(const ListArguments& arguments) const { return list(arguments); }
     int operator()(const WatchArguments& arguments) const { return watch(arguments); }
     int operator()(const DoctorArguments& arguments) const { return doctor(arguments); }
+    int operator()(const ControlArguments& arguments) const { return control(arguments); }
     int operator()(const ConfigArguments& arguments) const { return show_config(arguments); }
+    int operator()(const KvArguments& arguments) const { return kv(arguments); }
+    int operator()(const LockArguments& arguments) const { return lock(arguments); }
+    int operator()(const BarrierArguments& arguments) const { return barrier(arguments); }
+    int operator()(const NatsInfoArguments& arguments) const { return nats_info(arguments); }
+    int operator()(const EventArguments& arguments) const { return events(arguments); }
     int operator()(const Text& known) const {
         const auto printed = print(known.text);
         return printed ? status_ok : report(Failure{status_failed, printed.error()});

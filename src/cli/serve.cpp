@@ -3,6 +3,7 @@
 #include <vector>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "cli/commands.hpp"
 #include "cli/diagnostic_endpoint.hpp"
@@ -30,7 +31,15 @@ Task<ServedEndpoint> start_one(
     std::shared_ptr<const llm::NgramModel> model,
     InstanceId id
 ) {
-    ServeOptions options{.max_inflight = arguments.max_inflight, .instance_id = id};
+    ServeOptions options{
+        .max_inflight = arguments.max_inflight,
+        .queue = arguments.queue,
+        .instance_id = id,
+        .stats =
+            [id, most = arguments.max_inflight] {
+                return Document{{"worker", id.to_string()}, {"max_inflight", most}};
+            },
+    };
     if (!model) {
         co_return co_await endpoint.start_raw(
             diagnostic_handler(id, arguments.shape), std::move(options)

@@ -32,9 +32,10 @@ Task<std::optional<Failure>> watch_in(DistributedRuntime cluster, std::string pr
 }  // namespace
 
 int watch(const WatchArguments& arguments) {
-    return run_in_cluster({.ends_by_signal = true}, [&](DistributedRuntime cluster) {
-        return watch_in(std::move(cluster), arguments.prefix);
-    });
+    return run_in_cluster(
+        {.ends_by_signal = true, .looks_only = true},
+        [&](DistributedRuntime cluster) { return watch_in(std::move(cluster), arguments.prefix); }
+    );
 }
 
 }  // namespace stator::cli

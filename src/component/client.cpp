@@ -1,33 +1,25 @@
 #include "stator/component/client.hpp"
 
-#include <algorithm>
-#include <map>
-
-#include <fmt/format.h>
-
 #include "component/client_state.hpp"
 #include "stator/component/endpoint.hpp"
 #include "stator/runtime/timer.hpp"
 
 namespace stator::inline component {
 
-Error no_instances(const EndpointId& endpoint, const discovery::InstanceSet& set) {
-    std::map<std::string_view, int> standings;
-    for (const auto& member : set.members) ++standings[discovery::to_string(member.standing)];
-    std::string found;
-    for (const auto& [standing, count] : standings)
-        found += fmt::format("{}{} {}", found.empty() ? "" : ", ", count, standing);
-    // Then a moment later may do, and the caller should know that.
-    const bool full = std::ranges::any_of(set.members, [](const discovery::Member& member) {
-        return member.standing == discovery::Standing::full;
-    });
-    return Error{
-        full ? ErrorCode::overloaded : ErrorCode::unavailable,
-        "component.no_instances",
-        found.empty()
-            ? fmt::format("no instance of {} is registered", endpoint.to_string())
-            : fmt::format("no instance of {} can take requests: {}", endpoint.to_string(), found)
-    };
+RoutingView ClientState::make_view(std::shared_ptr<const discovery::InstanceSet> set) {
+    RoutingView view;
+    view.nats = static_cast<bool>(cluster->nats());
+    const auto loads = book->loads_of(set->routable);
+    view.routable.reserve(set->routable.size());
+    for (std::size_t i = 0; i < set->routable.size(); ++i) {
+        const auto& instance = set->routable[i];
+        const OwnSide own{cluster->serves_here(path, instance->id), view.nats};
+        view.routable.push_back({instance, loads[i], own});
+        view.same_for_all =
+            view.same_for_all && common_plane(*instance, Plane::any, own).has_value();
+    }
+    view.set = std::move(set);
+    return view;
 }
 
 const EndpointId& Client::endpoint() const noexcept { return state_->watch->endpoint(); }
@@ -35,6 +27,8 @@ const EndpointId& Client::endpoint() const noexcept { return state_->watch->endp
 std::shared_ptr<const discovery::InstanceSet> Client::instances() const {
     return state_->watch->instances();
 }
+
+Loads Client::loads() const { return Loads{state_->book, state_->watch->instances()}; }
 
 namespace {
 

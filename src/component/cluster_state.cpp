@@ -4,10 +4,13 @@
 
 #include <fmt/format.h>
 
+#include "component/remote_control.hpp"
 #include "stator/base/random.hpp"
 #include "stator/base/sink.hpp"
+#include "stator/runtime/combinators.hpp"
 #include "stator/runtime/on_loop.hpp"
 #include "stator/runtime/timer.hpp"
+#include "stator/runtime/token_wait.hpp"
 #include "stator/store/file_store.hpp"
 #include "stator/store/memory_store.hpp"
 
@@ -61,22 +64,23 @@ ClusterState::ClusterState(const Runtime& runtime, DistributedConfig config)
       config_{std::move(config)},
       mux_{mux_config(config_.mux, os_random())},
       instance_id_{config_.instance_id ? config_.instance_id : InstanceId::random()},
-      sides_{runtime_.primary().size() + runtime_.secondary().size()},
+      sides_{runtime_.loop_slots()},
       placement_{runtime_.primary(), config_.long_step} {}
 
 ClusterState::~ClusterState() = default;
 
-Loop& ClusterState::loop_at(std::size_t index) const noexcept {
-    const auto primary = runtime_.primary();
-    return index < primary.size() ? primary.loop(index)
-                                  : runtime_.secondary().loop(index - primary.size());
-}
+Loop& ClusterState::first_loop() const noexcept { return runtime_.primary().loop(0); }
 
 Task<std::shared_ptr<store::KeyValueStore>> ClusterState::open_store() {
     Loop& loop = runtime_.secondary().loop(0);
+    if (config_.fixed)
+        co_return store::MemoryStore::open(loop, {.name = fmt::format("fixed-{:x}", os_random())});
     switch (config_.discovery) {
         case DiscoveryBackend::memory:
             co_return store::MemoryStore::open(loop, {.name = config_.memory_name});
+        case DiscoveryBackend::etcd:
+            etcd_ = co_await store::EtcdStore::open(loop, config_.etcd);
+            co_return etcd_;
         case DiscoveryBackend::file:
             break;
     }
@@ -89,31 +93,66 @@ Task<std::shared_ptr<store::KeyValueStore>> ClusterState::open_store() {
 Task<> ClusterState::connect() {
     if (auto valid = mux_.check(); !valid) throw valid.error();
     store_ = co_await open_store();
-    std::optional<Error> failure;
-    try {
-        // Bound to the transports' token: it goes after the last request, and takes every key with
-        // it.
-        lease_ = co_await store_->grant_lease({.bound_to = runtime_.transports_token()});
-        discovery::Discovery::Options options;
-        options.routing.probing = true;
-        options.prober = [self = weak_from_this(
-                          )](std::shared_ptr<const discovery::Instance> instance) -> Task<bool> {
-            // A function object outlives its coroutine here only by luck: everything goes by
-            // parameter.
-            return [](std::weak_ptr<ClusterState> weak,
-                      std::shared_ptr<const discovery::Instance> target) -> Task<bool> {
-                const auto state = weak.lock();
-                co_return state&& co_await state->probe(std::move(target));
-            }(self, std::move(instance));
-        };
-        discovery_ = std::make_unique<discovery::Discovery>(store_, std::move(options));
-        runtime_.add_participant(shared_from_this());
-    } catch (const Error& error) {
-        failure = error;
-    }
-    if (!failure) co_return;
+    const auto joined = co_await as_result(join_cluster());
+    if (joined) co_return;
+    if (nats_) co_await shielded(nats_.close(Deadline::in(2s)));
     co_await shielded(store_->close(Deadline::in(2s)));
-    throw *failure;
+    throw joined.error();
+}
+
+/// In a store that nobody else looks at.
+Task<> ClusterState::keep_fixed(std::vector<discovery::Instance> instances) {
+    for (const auto& instance : instances) {
+        if (const auto good = instance.check(); !good) throw good.error();
+        auto record = discovery::to_record(instance);
+        if (!record) throw record.error();
+        co_await store_->put(instance.key(), std::move(*record));
+    }
+}
+
+/// What needs the store. Fails without leaving anything behind but the store itself.
+Task<> ClusterState::join_cluster() {
+    // Whoever reaches etcd may reach us there, too.
+    if (etcd_) local_host_ = co_await etcd_->local_address();
+    if (config_.request_plane == settings::RequestPlane::nats) co_await connect_nats();
+    // Bound to the transports' token: it goes after the last request, and takes every key with it.
+    if (config_.primary_lease)
+        lease_ = co_await store_->grant_lease({.bound_to = runtime_.transports_token()});
+    discovery::Discovery::Options options;
+    options.routing.probing = true;
+    options.prober = [self = weak_from_this()](std::shared_ptr<const discovery::Instance> instance
+                     ) -> Task<bool> {
+        // A function object outlives its coroutine here only by luck: everything goes by
+        // parameter.
+        return [](std::weak_ptr<ClusterState> weak,
+                  std::shared_ptr<const discovery::Instance> target) -> Task<bool> {
+            const auto state = weak.lock();
+            co_return state&& co_await state->probe(std::move(target));
+        }(self, std::move(instance));
+    };
+    if (config_.fixed) co_await keep_fixed(*config_.fixed);
+    discovery_ = std::make_unique<discovery::Discovery>(store_, std::move(options));
+    runtime_.add_participant(shared_from_this());
+    collector_ =
+        observe::metrics().add_collector([this](observe::Samples& samples) { collect(samples); });
+    departure_.spawn_on(runtime_.secondary().loop(0), leave_when_asked());
+}
+
+/// What is served leaves when everything is asked to end, whatever its owner does: also while every
+/// primary loop is held, and where the application has let go of it.
+Task<> ClusterState::leave_when_asked() {
+    const auto root = runtime_.primary_token();
+    co_await root.wait();
+    co_await leave_all(runtime_.shutdown_deadline());
+}
+
+Task<> ClusterState::leave_all(Deadline deadline) {
+    std::vector<Task<>> leaving;
+    {
+        const std::lock_guard guard{served_change_};
+        for (const auto& [served, leave] : leaves_) leaving.push_back(leave(deadline));
+    }
+    if (!leaving.empty()) co_await when_all(std::move(leaving));
 }
 
 Task<bool> ClusterState::probe(std::shared_ptr<const discovery::Instance> instance) {
@@ -132,7 +171,7 @@ Task<transport::RequestServer*> ClusterState::server() {
     const auto permit = co_await server_start_.acquire();
     if (server_) co_return server_.get();
     transport::RequestServer::Options options;
-    options.bind = net::Address{config_.bind_host.value_or("127.0.0.1"), config_.bind_port};
+    options.bind = net::Address{config_.bind_host.value_or(local_host_), config_.bind_port};
     const auto primary = runtime_.primary();
     for (std::size_t i = 0; i < primary.size(); ++i) options.loops.push_back(&primary.loop(i));
     options.config = mux_;
@@ -146,13 +185,14 @@ Task<transport::RequestServer*> ClusterState::server() {
     options.transports = runtime_.transports_token();
     server_ =
         co_await on_loop(primary.loop(0), transport::RequestServer::start(std::move(options)));
+    serving_.store(true);
     co_return server_.get();
 }
 
 Task<ClusterState::Advertised> ClusterState::advertised() {
     const auto* server = co_await this->server();
     auto host = config_.advertise_host.value_or(server->address().host);
-    if (net::Address{host, 0}.is_wildcard()) host = "127.0.0.1";
+    if (net::Address{host, 0}.is_wildcard()) host = local_host_;
     const auto port = config_.advertise_port.value_or(server->address().port);
     // Real Dynamo clients take no names: their address is the number that the name stands for
     // today.
@@ -161,10 +201,13 @@ Task<ClusterState::Advertised> ClusterState::advertised() {
         .mux = net::Address{host, port}.to_string(),
         .numeric = net::Address{numeric, port}.to_string(),
         .tls = config_.security.serves_tls(),
+        .epoch = mux_.epoch,
     };
 }
 
-void ClusterState::add(std::shared_ptr<Served> served) {
+void ClusterState::add(
+    std::shared_ptr<Served> served, std::shared_ptr<const observe::InstanceView> view, Leave leave
+) {
     const std::lock_guard guard{served_change_};
     auto all = served_.load().value->all();
     const bool known = std::ranges::any_of(all, [&](const auto& other) {
@@ -181,15 +224,144 @@ void ClusterState::add(std::shared_ptr<Served> served) {
             )
         };
     }
-    all.push_back(std::move(served));
+    Shown shown{.entry = {}, .view = view};
+    shown.entry = config_.health_of_process()->add(std::move(view));
+    all.push_back(served);
+    leaves_.emplace(served.get(), std::move(leave));
     served_.store(std::make_shared<ServedTable>(std::move(all)));
+    if (!torn_down_.load()) shown_.emplace(served.get(), std::move(shown));
 }
 
 void ClusterState::remove(const Served& served) {
     const std::lock_guard guard{served_change_};
     auto all = served_.load().value->all();
-    std::erase_if(all, [&](const auto& other) { return other.get() == &served; });
+    const auto its = std::ranges::find(all, &served, [](const auto& one) { return one.get(); });
+    if (its != all.end()) {
+        std::erase_if(left_behind_, [](const auto& one) { return one.expired(); });
+        if (served.inflight() > 0) left_behind_.push_back(*its);
+        all.erase(its);
+    }
     served_.store(std::make_shared<ServedTable>(std::move(all)));
+    shown_.erase(&served);
+    leaves_.erase(&served);
+}
+
+/// Health and its instances hold each other until this.
+void ClusterState::show_nothing() {
+    const std::lock_guard guard{served_change_};
+    shown_.clear();
+}
+
+/// A handler may hold a router of this cluster, and with it the cluster itself, until this.
+void ClusterState::serve_nothing() {
+    const std::lock_guard guard{served_change_};
+    served_.store(std::make_shared<ServedTable>());
+}
+
+CancellationToken ClusterState::start_canary(std::shared_ptr<Canary> canary) {
+    auto token = canaries_.token().child_token();
+    auto run = [](std::shared_ptr<Canary> own) -> Task<> { co_await own->run(); };
+    canaries_.spawn_on(runtime_.secondary().loop(0), run(std::move(canary)), token);
+    return token;
+}
+
+observe::MetricScope ClusterState::metrics(const observe::Labels& labels) {
+    const std::lock_guard guard{scopes_change_};
+    const auto found = scopes_.find(labels);
+    if (found != scopes_.end()) return found->second;
+    return scopes_.emplace(labels, observe::MetricScope{observe::metrics(), labels}).first->second;
+}
+
+/// How many instances are in each state of their registration.
+void ClusterState::collect_registrations(observe::Samples& samples) const {
+    std::map<std::string, std::size_t> counts;
+    for (std::size_t i = 1; i <= discovery::registration_states; ++i)
+        counts.emplace(to_string(static_cast<discovery::RegistrationState>(i)), 0);
+    {
+        const std::lock_guard guard{served_change_};
+        for (const auto& [served, shown] : shown_) {
+            if (const auto view = shown.view.lock()) ++counts[view->health().registration];
+        }
+    }
+    for (const auto& [state, count] : counts) {
+        samples.gauge(
+            "stator_registrations",
+            "Instances served here, by the state of their registration",
+            {{"instance_id", instance_id_.to_string()}, {"state", state}},
+            static_cast<double>(count)
+        );
+    }
+}
+
+void ClusterState::collect(observe::Samples& samples) const {
+    collect_registrations(samples);
+    const observe::Labels own{{"instance_id", instance_id_.to_string()}};
+    std::size_t running = 0;
+    std::size_t waiting = 0;
+    for (const auto& served : served_.load().value->all()) {
+        auto labels = labels_of(served->id());
+        labels.emplace_back("instance_id", served->instance().to_string());
+        samples.gauge(
+            "stator_instance_inflight_requests",
+            "Requests being served, by instance",
+            labels,
+            static_cast<double>(served->inflight())
+        );
+        samples.gauge(
+            "stator_instance_waiting_requests",
+            "Requests that wait for their turn, by instance",
+            labels,
+            static_cast<double>(served->waiting())
+        );
+        running += served->inflight();
+        waiting += served->waiting();
+    }
+    samples.gauge(
+        "dynamo_engine_request", "Requests being served", own, static_cast<double>(running)
+    );
+    samples.gauge(
+        "dynamo_request_queue",
+        "Requests that wait for their turn",
+        own,
+        static_cast<double>(waiting)
+    );
+    samples.counter(
+        "stator_lease_recoveries_total",
+        "How often the store was lost",
+        own,
+        static_cast<double>(lease_.recoveries())
+    );
+    samples.gauge(
+        "stator_registered",
+        "1 while the store is known to hold what this process publishes",
+        own,
+        lease_.state() == store::LeaseState::alive ? 1 : 0
+    );
+    const auto& budget = *mux_.process;
+    const auto gauge = [&](std::string_view name, std::string_view help, std::uint64_t value) {
+        samples.gauge(name, help, own, static_cast<double>(value));
+    };
+    gauge(
+        "stator_buffer_limit_bytes",
+        "What connections may hold, windows or large messages",
+        budget.half()
+    );
+    gauge(
+        "stator_buffer_window_bytes", "Held for windows, and promised as credit", budget.windows()
+    );
+    gauge("stator_buffer_reserved_bytes", "Set aside for large messages", budget.reserved());
+    if (nats_) collect_nats(samples);
+    if (!serving_.load()) return;
+    gauge(
+        "stator_mux_connections",
+        "Connections accepted of the native plane",
+        server_->mux_connections()
+    );
+    gauge(
+        "stator_dynamo_connections",
+        "Connections accepted that bring requests of Dynamo's plane",
+        server_->dynamo_connections()
+    );
 }
 
 bool ClusterState::serves_others(const Served& served) const {
@@ -197,8 +369,24 @@ bool ClusterState::serves_others(const Served& served) const {
     const auto table = served_.load().value;
     return std::ranges::any_of(table->all(), [&](const auto& other) {
         return other.get() != &served && other->instance() == served.instance() &&
-               !other->refusing();
+               !other->refusing() && !other->off_line();
     });
+}
+
+bool ClusterState::serves_here(std::string_view path, InstanceId instance) const {
+    // Handlers run on primary loops: what the others have to do bears no waiting.
+    const auto primary = runtime_.primary();
+    const auto here = Loop::current()->index();
+    if (here >= primary.size() || &primary.loop(here) != Loop::current()) return false;
+    return config_.in_process_calls && served_.load().value->find(path, instance).has_value();
+}
+
+std::shared_ptr<LoadBook> ClusterState::load_book(const std::string& path) {
+    const std::lock_guard guard{load_books_lock_};
+    auto& known = load_books_[path];
+    auto book = known.lock();
+    if (!book) known = book = std::make_shared<LoadBook>();
+    return book;
 }
 
 transport::MuxPool& ClusterState::pool() {
@@ -218,8 +406,10 @@ transport::MuxPool& ClusterState::pool() {
 transport::DynamoPool& ClusterState::dynamo_pool() {
     auto& side = sides_.current();
     if (!side.dynamo_pool) {
+        auto dynamo = config_.dynamo;
+        dynamo.process = mux_.process;
         side.dynamo_pool = std::make_unique<transport::DynamoPool>(transport::DynamoPool::Options{
-            .config = config_.dynamo,
+            .config = dynamo,
             .security = config_.security,
             .connect_timeout = config_.connect_timeout,
             .observer = this,
@@ -238,14 +428,14 @@ Task<std::shared_ptr<transport::CallHomeServer>> ClusterState::call_home() {
             };
         }
         transport::CallHomeServer::Options options;
-        options.bind = {config_.response_host.value_or("127.0.0.1"), config_.response_port};
+        options.bind = {config_.response_host.value_or(local_host_), config_.response_port};
         options.security = config_.security;
         options.advertise_host = config_.response_advertise_host.value_or("");
         options.advertise_port = config_.response_advertise_port.value_or(std::uint16_t{0});
-        for (std::size_t i = 0; i < sides_.size(); ++i) options.loops.push_back(&loop_at(i));
+        options.loops = runtime_.loops();
         options.transports = runtime_.transports_token();
         call_home_ =
-            co_await on_loop(loop_at(0), transport::CallHomeServer::start(std::move(options)));
+            co_await on_loop(first_loop(), transport::CallHomeServer::start(std::move(options)));
     }
     sides_.current().call_home = call_home_;
     co_return call_home_;
@@ -257,13 +447,23 @@ TaskScope& ClusterState::feeds() {
     return *side.feeds;
 }
 
+TaskScope& ClusterState::local_calls() {
+    auto& side = sides_.current();
+    if (!side.local_calls)
+        side.local_calls = std::make_unique<TaskScope>(runtime_.requests_token());
+    return *side.local_calls;
+}
+
 Result<transport::Serving> ClusterState::dispatch(
     std::unique_ptr<transport::ServerCall>& call, const transport::CallHead& head
 ) {
     auto& side = sides_.current();
     if (!side.served) side.served.emplace(served_);
     auto served = side.served->get()->find(head.path, head.instance);
-    if (!served) return std::unexpected{std::move(served.error())};
+    if (!served) {
+        if (head.path == control_path) return serve_control(config_, call);
+        return std::unexpected{std::move(served.error())};
+    }
     const auto codec = payload_codec_from_wire(head.codec);
     if (!codec) {
         return fail(
@@ -274,16 +474,30 @@ Result<transport::Serving> ClusterState::dispatch(
     }
     if (auto fits = (*served)->check_shape(head.shape); !fits)
         return std::unexpected{std::move(fits.error())};
-    if (auto admitted = (*served)->admit(); !admitted)
-        return std::unexpected{std::move(admitted.error())};
+    auto admission = (*served)->admit();
+    if (!admission) return std::unexpected{std::move(admission.error())};
     Context context{Context::Options{
         .id = head.request,
         .deadline = head.remaining.count() > 0 ? Deadline::in(head.remaining) : Deadline::never(),
         .headers = copied_headers(head),
         .trace = copied_trace(head),
+        .place = &(*served)->place(),
         .kill_token = call->token(),
     }};
-    return start({std::move(*served), std::move(call), std::move(context), *codec, head.shape});
+    const bool waits = !admission->admitted();
+    AdmittedCall admitted{
+        std::move(*served),
+        std::move(call),
+        std::move(context),
+        *codec,
+        head.shape,
+        std::move(*admission),
+    };
+    if (waits)
+        return transport::Serving{
+            .task = serve_in_turn(std::move(admitted)), .loop = nullptr, .accepted = false
+        };
+    return start(std::move(admitted));
 }
 
 transport::Serving ClusterState::start(AdmittedCall&& admitted) {
@@ -293,10 +507,13 @@ transport::Serving ClusterState::start(AdmittedCall&& admitted) {
     if (elsewhere == nullptr) return {serve_call(std::move(admitted))};
     auto request = admitted.call->try_next();
     if (!request) return {serve_call(std::move(admitted))};
-    auto& not_begun = placement_.not_begun(*elsewhere);
-    not_begun.fetch_add(1, std::memory_order_relaxed);
     sink().count("component_requests_begun_elsewhere_total", 1);
-    return {serve_call_elsewhere(std::move(admitted), std::move(*request), &not_begun), elsewhere};
+    return {
+        serve_call_elsewhere(
+            std::move(admitted), std::move(*request), placement_.give_to(*elsewhere)
+        ),
+        elsewhere,
+    };
 }
 
 void ClusterState::on_peer_lost(const std::string& address, const Error&) noexcept {
@@ -331,7 +548,11 @@ Task<> ClusterState::close_pool() {
     side.pool.reset();
     if (side.dynamo_pool) co_await side.dynamo_pool->close();
     side.dynamo_pool.reset();
+    if (side.nats) co_await side.nats->close();
+    side.nats.reset();
     side.call_home.reset();
+    if (side.local_calls) co_await side.local_calls->close(CancelReason::shutdown);
+    side.local_calls.reset();
     // Their calls have ended with the connections.
     if (side.feeds) co_await side.feeds->close(CancelReason::shutdown);
     side.feeds.reset();
@@ -358,10 +579,19 @@ Task<> ClusterState::close_call_home() {
 Task<> ClusterState::tear_down(Deadline deadline) {
     if (torn_down_.exchange(true)) co_return;
     const auto self = shared_from_this();
-    if (server_) co_await on_loop(loop_at(0), close_server(deadline));
-    for (std::size_t i = 0; i < sides_.size(); ++i) co_await on_loop(loop_at(i), close_pool());
-    co_await on_loop(loop_at(0), close_call_home());
+    // One part that is closed by itself is cut; when everything ends, what was promised is kept.
+    if (runtime_.primary_token().cancelled()) co_await leave_all(deadline);
+    co_await departure_.close(CancelReason::shutdown);
+    collector_ = {};  // waits for a text that is being made
+    show_nothing();
+    co_await canaries_.close(CancelReason::shutdown);
+    if (server_) co_await on_loop(first_loop(), close_server(deadline));
+    for (Loop* loop : runtime_.loops()) co_await on_loop(*loop, close_pool());
+    co_await on_loop(first_loop(), close_call_home());
+    serve_nothing();
     if (discovery_) co_await discovery_->close();
+    co_await close_event_bus(deadline);
+    if (nats_) co_await close_nats(deadline);
     // Last: locks and barriers of the application may hang on the lease.
     (void)co_await as_result(with_deadline(deadline, lease_.revoke()));
     co_await store_->close(deadline);
@@ -369,18 +599,24 @@ Task<> ClusterState::tear_down(Deadline deadline) {
 
 std::vector<std::string> ClusterState::unfinished() const {
     std::vector<std::string> lines;
-    for (const auto& served : served_.load().value->all()) {
+    auto serving = served_.load().value->all();
+    {
+        const std::lock_guard guard{served_change_};
+        for (const auto& one : left_behind_) {
+            if (auto served = one.lock()) serving.push_back(std::move(served));
+        }
+    }
+    for (const auto& served : serving) {
         auto more = served->running();
         lines.insert(
             lines.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end())
         );
     }
-    for (std::size_t i = 0; i < sides_.size(); ++i) {
-        const Loop& loop = loop_at(i);
-        if (loop.busy_for() > 1s) {
+    for (const Loop* loop : runtime_.loops()) {
+        if (loop->busy_for() > 1s) {
             const auto seconds =
-                std::chrono::duration_cast<std::chrono::seconds>(loop.busy_for()).count();
-            lines.push_back(fmt::format("loop {} held for {} s", loop.name(), seconds));
+                std::chrono::duration_cast<std::chrono::seconds>(loop->busy_for()).count();
+            lines.push_back(fmt::format("loop {} held for {} s", loop->name(), seconds));
         }
     }
     return lines;

@@ -1,7 +1,5 @@
 #include "stator/component/config.hpp"
 
-#include <fmt/format.h>
-
 #include "stator/base/error.hpp"
 
 namespace stator::inline component {
@@ -12,16 +10,6 @@ template <class T>
 std::optional<T> unless(T value, const T& unset) {
     if (value == unset) return std::nullopt;
     return value;
-}
-
-Error not_available(std::string_view setting, std::string_view value, std::string_view available) {
-    return Error{
-        ErrorCode::invalid_request,
-        "settings.not_available",
-        fmt::format(
-            "{}={} is not available in this version; available: {}", setting, value, available
-        )
-    };
 }
 
 }  // namespace
@@ -36,10 +24,23 @@ DistributedConfig DistributedConfig::from_settings(const settings::Settings& set
             config.discovery = DiscoveryBackend::file;
             break;
         case settings::DiscoveryBackend::etcd:
-            throw not_available("DYN_DISCOVERY_BACKEND", "etcd", "file, mem");
+            config.discovery = DiscoveryBackend::etcd;
+            break;
     }
-    if (settings.request.plane != settings::RequestPlane::tcp) {
-        throw not_available("DYN_REQUEST_PLANE", "nats", "tcp");
+    config.request_plane = settings.request.plane;
+    config.event_plane = settings.event.plane;
+    config.event_host = settings.event.host;
+    config.zmq_module = settings.event.module;
+    if (config.request_plane == settings::RequestPlane::nats ||
+        config.event_plane == settings::EventPlane::nats) {
+        auto nats = nats::ClientOptions::from_settings(settings.nats);
+        if (!nats) throw nats.error();
+        config.nats = std::move(*nats);
+    }
+    if (config.discovery == DiscoveryBackend::etcd) {
+        auto etcd = store::EtcdOptions::from_settings(settings.etcd);
+        if (!etcd) throw etcd.error();
+        config.etcd = std::move(*etcd);
     }
     config.file_root = settings.discovery.file_root;
     config.bind_host = unless(settings.tcp.host, std::string{});
@@ -56,9 +57,11 @@ DistributedConfig DistributedConfig::from_settings(const settings::Settings& set
     config.dynamo.prologue_timeout = settings.tcp.prologue_timeout;
     config.dynamo.max_request = settings.tcp.max_message_size;
     config.settle = settings.worker.settle_time;
+    config.remote_control = settings.worker.remote_control;
     config.long_step = settings.runtime.long_step;
     config.max_dynamo_request = settings.tcp.max_message_size;
     config.mux = settings.mux;
+    config.health = settings.health;
     auto security = net::Security::load(settings.tls);
     if (!security) throw security.error();
     config.security = std::move(*security);

@@ -15,6 +15,11 @@ Task<DistributedRuntime> DistributedRuntime::connect(Runtime runtime, Distribute
     co_return DistributedRuntime{std::move(runtime), std::move(state)};
 }
 
+Task<DistributedRuntime> DistributedRuntime::for_cli(Runtime runtime, DistributedConfig config) {
+    config.primary_lease = false;
+    return connect(std::move(runtime), std::move(config));
+}
+
 const Runtime& DistributedRuntime::runtime() const noexcept { return runtime_; }
 const DistributedConfig& DistributedRuntime::config() const noexcept { return state_->config(); }
 InstanceId DistributedRuntime::instance_id() const noexcept { return state_->instance_id(); }
@@ -36,11 +41,43 @@ Endpoint DistributedRuntime::endpoint(EndpointId id) const {
     return Endpoint{state_, std::move(id)};
 }
 
+store::EtcdClient DistributedRuntime::etcd_client() const {
+    if (const auto& etcd = state_->etcd()) return etcd->client();
+    throw Error{
+        ErrorCode::unimplemented,
+        "component.no_etcd",
+        "this process does not use etcd: DYN_DISCOVERY_BACKEND is another"
+    };
+}
+
+nats::Client DistributedRuntime::nats_client() const {
+    if (const auto& nats = state_->nats()) return nats;
+    throw Error{
+        ErrorCode::unimplemented,
+        "component.no_nats",
+        "this process does not use NATS: DYN_REQUEST_PLANE is another"
+    };
+}
+
 Task<std::shared_ptr<transport::CallHomeServer>> DistributedRuntime::tcp_server() const {
     return state_->call_home();
 }
 
+Task<std::shared_ptr<events::EventBus>> DistributedRuntime::event_bus() const {
+    return state_->event_bus();
+}
+
 Task<> DistributedRuntime::close(Deadline deadline) const { return state_->tear_down(deadline); }
+
+observe::MetricScope DistributedRuntime::metrics() const { return state_->metrics({}); }
+
+observe::MetricScope Namespace::metrics() const {
+    return state_->metrics({{"dynamo_namespace", name_}});
+}
+
+observe::MetricScope Component::metrics() const {
+    return state_->metrics({{"dynamo_namespace", namespace_}, {"dynamo_component", name_}});
+}
 
 Namespace Namespace::ns(std::string_view name) const {
     if (auto valid = check_namespace(name); !valid) throw valid.error();

@@ -65,18 +65,19 @@ Task<> InputFeed::run(std::shared_ptr<InputFeed> feed) {
         failure = to_error(std::current_exception());
     }
     feed->pulling_ = false;
+    if (feed->source_.at_yield()) co_await shielded(feed->source_.close());
     feed->source_ = {};
     if (failure && !feed->closing_) feed->fail(*failure);
     feed->over_.set();
 }
 
 Task<> InputFeed::pull() {
-    for (int steps = 1; !closing_; ++steps) {
+    for (int sent = 1; !closing_;) {
         if (!may_go_on()) {
             co_await changed_.wait();
         } else if (sent_ < items_.size()) {
             send_next();
-            if (steps % items_per_turn == 0) co_await yield();
+            if (sent++ % items_per_turn == 0) co_await yield();
         } else if (source_ended_) {
             call_->half_close();
         } else {

@@ -3,7 +3,7 @@
 namespace stator::inline component {
 
 Placement::Placement(Handle loops, Duration long_step)
-    : loops_{loops}, long_step_{long_step}, given_{loops.size()} {}
+    : loops_{loops}, long_step_{long_step}, given_{loops.loop(loops.size() - 1).index() + 1} {}
 
 /// Of another loop: a hint, since that loop goes on meanwhile.
 std::size_t Placement::backlog(const Loop& loop) const noexcept {

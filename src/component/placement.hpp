@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <utility>
 
 #include "stator/base/clock.hpp"
 #include "stator/runtime/per_loop.hpp"
@@ -21,10 +22,24 @@ public:
     /// A loop with less to do than the current one, which is of the same pool; null when the
     /// request should begin here.
     Loop* elsewhere() const noexcept;
-    /// Requests that were given to `loop` and have not begun.
-    std::atomic<std::size_t>& not_begun(const Loop& loop) noexcept {
-        return given_.at(loop.index());
-    }
+    /// A request that was given to a loop and has not begun there, nor was dropped. Move-only.
+    class Waiting {
+    public:
+        explicit Waiting(std::atomic<std::size_t>& count) noexcept : count_{&count} {
+            count.fetch_add(1, std::memory_order_relaxed);
+        }
+        Waiting(Waiting&& other) noexcept : count_{std::exchange(other.count_, nullptr)} {}
+        Waiting& operator=(Waiting&&) = delete;
+        ~Waiting() { end(); }
+        void end() noexcept {
+            auto* const count = std::exchange(count_, nullptr);
+            if (count != nullptr) count->fetch_sub(1, std::memory_order_relaxed);
+        }
+
+    private:
+        std::atomic<std::size_t>* count_;
+    };
+    Waiting give_to(const Loop& loop) noexcept { return Waiting{given_.at(loop.index())}; }
 
 private:
     std::size_t backlog(const Loop& loop) const noexcept;

@@ -1,18 +1,16 @@
+#include "component/route.hpp"
+
 #include <algorithm>
-#include <array>
 #include <variant>
 
 #include <fmt/format.h>
 
-#include "component/client_state.hpp"
-#include "component/input_feed.hpp"
-#include "stator/base/random.hpp"
 #include "stator/base/sink.hpp"
-#include "stator/component/router.hpp"
+#include "stator/component/overload.hpp"
 #include "stator/runtime/combinators.hpp"
 #include "stator/runtime/timer.hpp"
 #include "stator/runtime/token_wait.hpp"
-#include "stator/transport/dynamo_call.hpp"
+#include "stator/transport/local_call.hpp"
 #include "stator/transport/mux_call.hpp"
 
 namespace stator::inline component {
@@ -22,6 +20,7 @@ using discovery::LinkEvent;
 using transport::CallFate;
 using transport::ClientCall;
 using transport::DynamoCall;
+using transport::LocalCall;
 using transport::MuxCall;
 
 std::string_view to_string(RouterMode mode) noexcept {
@@ -32,6 +31,18 @@ std::string_view to_string(RouterMode mode) noexcept {
             return "random";
         case RouterMode::direct:
             return "direct";
+        case RouterMode::power_of_two:
+            return "p2c";
+        case RouterMode::least_loaded:
+            return "least_loaded";
+        case RouterMode::peak_ewma:
+            return "peak_ewma";
+        case RouterMode::device_aware:
+            return "device_aware";
+        case RouterMode::session:
+            return "session";
+        case RouterMode::custom:
+            return "custom";
     }
     return "unknown";
 }
@@ -44,71 +55,13 @@ std::string_view to_string(Plane plane) noexcept {
             return "mux";
         case Plane::dynamo:
             return "dynamo";
+        case Plane::in_process:
+            return "in_process";
     }
     return "unknown";
 }
 
-struct RouteCore::State {
-    State(Client client_, RouterMode mode_)
-        : client{std::move(client_)}, shared{client.state_}, mode{mode_} {}
-    const Client client;
-    const std::shared_ptr<ClientState> shared;
-    const RouterMode mode;
-    std::atomic<std::size_t> turn{0};
-
-    /// The answer to `input`, Bytes or Stream<Bytes>.
-    template <class Input>
-    static auto route(
-        std::shared_ptr<State> self,
-        Context context,
-        Input input,
-        CallOptions options,
-        transport::CallShape shape
-    );
-};
-
 namespace {
-
-constexpr std::size_t max_attempts = 3;
-constexpr std::uint16_t mux_version = 1;
-
-using InstancePtr = std::shared_ptr<const Instance>;
-
-/// The best plane that is allowed and spoken on both sides; nothing if there is none.
-std::optional<Plane> common_plane(const Instance& instance, Plane allowed) noexcept {
-    if (allowed != Plane::dynamo && instance.mux && instance.mux->speaks(mux_version))
-        return Plane::mux;
-    if (allowed != Plane::mux && instance.transport.kind == discovery::TransportKind::tcp)
-        return Plane::dynamo;
-    return std::nullopt;
-}
-
-/// What a call by Dynamo's planes needs.
-struct DynamoWay {
-    std::shared_ptr<transport::DynamoRequestConnection> connection;
-    std::shared_ptr<transport::CallHomeServer> home;
-};
-
-/// The instances that a call was sent to so far, and what came of the last one.
-class Attempts {
-public:
-    bool tried(const Instance& instance) const noexcept {
-        return std::any_of(
-            ids_.begin(),
-            ids_.begin() + static_cast<std::ptrdiff_t>(count_),
-            [&](InstanceId id) { return id == instance.id; }
-        );
-    }
-    void add(const Instance& instance) noexcept { ids_[count_++] = instance.id; }
-    std::size_t count() const noexcept { return count_; }
-    void failed(Error error) { error_ = std::move(error); }
-    const std::optional<Error>& error() const noexcept { return error_; }
-
-private:
-    std::array<InstanceId, max_attempts> ids_{};
-    std::size_t count_ = 0;
-    std::optional<Error> error_;
-};
 
 /// Whether an error before acceptance speaks about the worker, not about the request.
 bool is_about_the_worker(ErrorCode code) noexcept {
@@ -171,92 +124,23 @@ private:
     Hook kill_;
 };
 
-/// One call on its way: chooses, connects, sends, and does it again while that is allowed.
-struct Route {
-    std::shared_ptr<ClientState> client;
-    RouterMode mode;
-    std::atomic<std::size_t>* turn;
-    Context context;
-    CallOptions options;
-    transport::CallShape shape;
-    Deadline deadline;
-    std::shared_ptr<InputFeed> input{};  // none: the request is one message
-    Attempts attempts{};
+}  // namespace
 
-    Plane plane = Plane::any;  // of the instance that was chosen last
-
-    InstancePtr choose();
-    InstancePtr choose_named(const discovery::InstanceSet& set);
-    Error no_common_plane(const Instance& instance) const;
-    Task<std::shared_ptr<transport::MuxConnection>> connect(InstancePtr instance);
-    Task<DynamoWay> connect_dynamo(InstancePtr instance);
-    /// The way there; empty when that failed and the call may go elsewhere.
-    Task<std::shared_ptr<transport::MuxConnection>> reach(InstancePtr instance);
-    Task<std::optional<DynamoWay>> reach_dynamo(InstancePtr instance);
-    /// Sends the call and waits until it is accepted; false when it may go elsewhere.
-    Task<bool> place(ClientCall* call, InstancePtr instance, Bytes request);
-    Task<bool> place_dynamo(DynamoCall* call, InstancePtr instance, Bytes request);
-    bool may_be_sent_again() const noexcept;
-    void learn_from_failure(const ClientCall& call, InstanceId instance) const;
-    void learn_from_dynamo(const Error& error, CallFate fate, InstanceId instance) const;
-    Result<void> open(ClientCall& call, const Instance& instance, const Bytes& request) const;
-    Task<Result<void>> wait_and_open(ClientCall* call, InstancePtr instance, Bytes request) const;
-    /// Throws `error` unless the call may be sent to another instance.
-    void go_elsewhere_or_throw(const Error& error, bool maybe_begun);
-};
-
-InstancePtr Route::choose_named(const discovery::InstanceSet& set) {
-    const auto* member = set.find(options.instance);
-    if (member == nullptr || member->standing == discovery::Standing::quarantined) {
-        throw Error{
-            ErrorCode::unavailable,
-            "component.no_such_instance",
-            fmt::format(
-                "instance {} of {} {}",
-                options.instance.to_string(),
-                client->watch->endpoint().to_string(),
-                member == nullptr ? "is not registered" : "cannot be reached"
-            )
-        };
+Chosen Route::choose() {
+    Tried& known = tried();
+    const Wanted wanted{context, options, known.ids()};
+    const auto& endpoint = client->watch->endpoint();
+    try {
+        auto chosen = component::choose(*selector, client->view(), client->book, endpoint, wanted);
+        known.add(chosen.instance->id);
+        ++attempts;
+        plane = chosen.plane;
+        return chosen;
+    } catch (const Error& nobody) {
+        // What was wrong with the last one says more than that there is no other.
+        if (!last_error) throw;
     }
-    const auto common = common_plane(*member->instance, options.plane);
-    if (!common) throw no_common_plane(*member->instance);
-    plane = *common;
-    return member->instance;
-}
-
-InstancePtr Route::choose() {
-    const auto& set = client->current();
-    if (mode == RouterMode::direct) return choose_named(set);
-    const auto& routable = set.routable;
-    const auto start = mode == RouterMode::random ? thread_random()()
-                                                  : turn->fetch_add(1, std::memory_order_relaxed);
-    const Instance* mute = nullptr;
-    for (std::size_t i = 0; i < routable.size(); ++i) {
-        const auto& instance = routable[(start + i) % routable.size()];
-        if (attempts.tried(*instance)) continue;
-        if (const auto common = common_plane(*instance, options.plane)) {
-            plane = *common;
-            return instance;
-        }
-        mute = instance.get();
-    }
-    if (attempts.error()) throw *attempts.error();
-    throw mute == nullptr ? no_instances(client->watch->endpoint(), set) : no_common_plane(*mute);
-}
-
-Error Route::no_common_plane(const Instance& instance) const {
-    return Error{
-        ErrorCode::unavailable,
-        "component.no_common_plane",
-        fmt::format(
-            "instance {} offers {}{}; asked for: {}",
-            instance.id.to_string(),
-            discovery::to_string(instance.transport.kind),
-            instance.mux ? " and mux" : "",
-            to_string(options.plane)
-        )
-    };
+    throw *last_error;
 }
 
 Task<std::shared_ptr<transport::MuxConnection>> Route::connect(InstancePtr instance) {
@@ -273,10 +157,14 @@ Task<DynamoWay> Route::connect_dynamo(InstancePtr instance) {
     DynamoWay way;
     way.home = cluster.known_call_home();
     if (!way.home) way.home = co_await with_deadline(deadline, cluster.call_home());
+    if (instance->transport.kind == discovery::TransportKind::nats_tcp) {
+        way.carrier = co_await with_deadline(deadline, cluster.nats_carrier());
+        co_return way;
+    }
     const std::string address{instance->transport.host_port()};
-    way.connection = cluster.dynamo_pool().established(address);
-    if (!way.connection) {
-        way.connection = co_await with_deadline(deadline, cluster.dynamo_pool().connect(address));
+    way.carrier = cluster.dynamo_pool().established(address);
+    if (!way.carrier) {
+        way.carrier = co_await with_deadline(deadline, cluster.dynamo_pool().connect(address));
     }
     co_return way;
 }
@@ -304,17 +192,17 @@ Result<void> Route::open(ClientCall& call, const Instance& instance, const Bytes
 }
 
 bool Route::may_be_sent_again() const noexcept {
-    return mode != RouterMode::direct && !options.at_most_once;
+    return selector->options.mode != RouterMode::direct && !options.at_most_once;
 }
 
 void Route::go_elsewhere_or_throw(const Error& error, bool maybe_begun) {
-    const bool allowed = may_be_sent_again() && attempts.count() < max_attempts &&
+    const bool allowed = may_be_sent_again() && attempts < max_attempts &&
                          is_about_the_worker(error.code()) && !deadline.passed();
     if (!allowed) throw error;
     sink().count(
         maybe_begun ? "component_calls_resent_unaccepted_total" : "component_calls_resent_total", 1
     );
-    attempts.failed(error);
+    last_error = error;
 }
 
 Task<std::shared_ptr<transport::MuxConnection>> Route::reach(InstancePtr instance) {
@@ -342,20 +230,29 @@ void Route::learn_from_dynamo(const Error& error, CallFate fate, InstanceId inst
 }
 
 /// A worker that ends or is another one than its record says leaves routing at once.
-void Route::learn_from_failure(const ClientCall& call, InstanceId instance) const {
+void Route::learn_from_failure(
+    const ClientCall& call, InstanceId instance, Reservation& reservation
+) const {
     if (plane == Plane::dynamo) learn_from_dynamo(*call.error(), call.fate(), instance);
     if (call.fate() != CallFate::refused) return;
     if (call.error()->code() == ErrorCode::draining)
         client->watch->report(instance, LinkEvent::draining);
     if (call.error()->code() == ErrorCode::not_found)
         client->watch->report(instance, LinkEvent::gone);
+    // Busy, not dead: others are preferred for a moment.
+    if (call.error()->code() == ErrorCode::overloaded && plane != Plane::dynamo)
+        reservation.full(Clock::current().now() + retry_after(*call.error()));
 }
+
+namespace {
 
 bool is_congestion(const Result<void>& opened) {
     if (opened || opened.error().code() != ErrorCode::overloaded) return false;
     const auto& detail = opened.error().detail();
     return detail == "mux.congested" || detail == "dynamo.congested";
 }
+
+}  // namespace
 
 /// As `open`, when the connection has more to write than it should. The call's deadline or kill
 /// ends the wait.
@@ -368,7 +265,14 @@ Task<Result<void>> Route::wait_and_open(ClientCall* call, InstancePtr instance, 
     }
 }
 
-Task<bool> Route::place(ClientCall* call, InstancePtr instance, Bytes request) {
+Task<bool> Route::place(
+    ClientCall* call,
+    InstancePtr instance,
+    Bytes request,
+    Reservation* reservation,
+    CallTimes* times
+) {
+    times->sent();
     auto opened = open(*call, *instance, request);
     if (is_congestion(opened)) opened = co_await wait_and_open(call, instance, request);
     if (!opened) {
@@ -379,15 +283,23 @@ Task<bool> Route::place(ClientCall* call, InstancePtr instance, Bytes request) {
     if (!co_await call->accepted()) {
         // Ended from here: by its deadline, a kill, or its input.
         if (call->fate() == CallFate::accepted) throw *call->error();
-        learn_from_failure(*call, instance->id);
+        learn_from_failure(*call, instance->id, *reservation);
+        reservation->failed(Clock::current().now());
         go_elsewhere_or_throw(*call->error(), call->fate() == CallFate::not_accepted);
         co_return false;
     }
+    times->accepted();
     if (options.on_accepted) options.on_accepted(instance->id);
     co_return true;
 }
 
-Task<bool> Route::place_dynamo(DynamoCall* call, InstancePtr instance, Bytes request) {
+Task<bool> Route::place_dynamo(
+    DynamoCall* call,
+    InstancePtr instance,
+    Bytes request,
+    Reservation* reservation,
+    CallTimes* times
+) {
     const Departures::Waiting waiting{client->departures(), *call, instance->id};
     if (client->current().find(instance->id) == nullptr) {
         // It left while the connection was made: nobody would tell.
@@ -401,8 +313,10 @@ Task<bool> Route::place_dynamo(DynamoCall* call, InstancePtr instance, Bytes req
         );
         co_return false;
     }
-    co_return co_await place(call, std::move(instance), std::move(request));
+    co_return co_await place(call, std::move(instance), std::move(request), reservation, times);
 }
+
+namespace {
 
 /// Ends the input with the stream of the answer, wherever that ends.
 class FeedOwner {
@@ -435,34 +349,58 @@ private:
     InputFeed* feed_;
 };
 
-/// The items of the answer. `request` is empty when the route has an input.
+/// The call of the chosen instance in `room`; null when that failed and it may go elsewhere.
+using Room = std::variant<std::monostate, MuxCall, DynamoCall, LocalCall>;
+Task<ClientCall*> make_call(Route* route, InstancePtr instance, Room* room) {
+    if (route->plane == Plane::in_process) {
+        auto& cluster = *route->client->cluster;
+        co_return &room->emplace<LocalCall>(LocalCall::Options{
+            .dispatcher = &cluster,
+            .tasks = &cluster.local_calls(),
+            .window = cluster.config().mux.most_stream_window,
+            .max_message = cluster.config().mux.max_message_size,
+        });
+    }
+    if (route->plane == Plane::mux) {
+        auto connection = co_await route->reach(instance);
+        if (!connection) co_return nullptr;
+        co_return &room->emplace<MuxCall>(std::move(connection));
+    }
+    auto way = co_await route->reach_dynamo(instance);
+    if (!way) co_return nullptr;
+    auto& call = room->emplace<DynamoCall>(
+        std::move(way->carrier),
+        std::move(way->home),
+        instance->transport.target(),
+        instance->codec()
+    );
+    if (route->options.annotated) call.expect_annotated();
+    co_return &call;
+}
+
+}  // namespace
+
 Stream<Bytes> through(std::unique_ptr<Route> route, Bytes request) {
     const auto token = co_await current_token();
+    CallTimes times{route->client->metrics};
     for (;;) {
-        const auto instance = route->choose();
-        route->attempts.add(*instance);
-        std::variant<std::monostate, MuxCall, DynamoCall> room;
-        ClientCall* call = nullptr;
-        if (route->plane == Plane::mux) {
-            auto connection = co_await route->reach(instance);
-            if (!connection) continue;
-            call = &room.emplace<MuxCall>(std::move(connection));
-        } else {
-            auto way = co_await route->reach_dynamo(instance);
-            if (!way) continue;
-            call = &room.emplace<DynamoCall>(
-                std::move(way->connection),
-                std::move(way->home),
-                instance->transport.path(),
-                instance->codec()
-            );
+        auto chosen = route->choose();
+        times.begin(route->plane != Plane::in_process);
+        const auto instance = std::move(chosen.instance);
+        auto reservation = std::move(chosen.reservation);
+        Room room;
+        ClientCall* const call = co_await make_call(route.get(), instance, &room);
+        if (call == nullptr) {
+            reservation.failed(Clock::current().now());
+            continue;
         }
         call->set_drop_reason_from(token);
         const CallControl control{*call, route->context, route->deadline};
         const Attachment attachment{route->input.get()};
         if (auto* dynamo = std::get_if<DynamoCall>(&room)) {
-            if (!co_await route->place_dynamo(dynamo, instance, request)) continue;
-        } else if (!co_await route->place(call, instance, request)) {
+            if (!co_await route->place_dynamo(dynamo, instance, request, &reservation, &times))
+                continue;
+        } else if (!co_await route->place(call, instance, request, &reservation, &times)) {
             continue;
         }
         request = {};  // nobody else will need it
@@ -470,11 +408,15 @@ Stream<Bytes> through(std::unique_ptr<Route> route, Bytes request) {
         for (;;) {
             auto item = call->try_next();
             if (!item) item = co_await call->next();
+            if (reservation.timed()) reservation.answered(Clock::current().now());
             if (!item) co_return;
+            times.item();
             co_yield std::move(*item);
         }
     }
 }
+
+namespace {
 
 /// The answer; and when that is over, or fails, nothing of the input runs any more.
 Stream<Bytes> run_to_the_end_of_input(std::unique_ptr<Route> route) {
@@ -491,24 +433,15 @@ Stream<Bytes> run_to_the_end_of_input(std::unique_ptr<Route> route) {
     if (failure) std::rethrow_exception(failure);
 }
 
-/// Keeps `client`, and with it `turn`.
-std::unique_ptr<Route> make_route(
-    std::shared_ptr<ClientState> client,
-    RouterMode mode,
-    std::atomic<std::size_t>& turn,
-    Context context,
-    CallOptions options,
-    transport::CallShape shape
-) {
-    const auto deadline = earliest(context.deadline(), options.deadline);
-    return std::make_unique<Route>(Route{
-        std::move(client), mode, &turn, std::move(context), std::move(options), shape, deadline
-    });
-}
-
-Stream<Bytes> through(std::unique_ptr<Route> route, Stream<Bytes> input) {
+Stream<Bytes> routed(std::unique_ptr<Route> route, Stream<Bytes> input) {
     route->input = std::make_shared<InputFeed>(std::move(input), route->may_be_sent_again());
     return run_to_the_end_of_input(std::move(route));
+}
+
+Stream<Bytes> routed(std::unique_ptr<Route> route, Bytes request) {
+    if (route->selector->options.hedge && route->may_be_sent_again())
+        return hedged(std::move(route), std::move(request));
+    return through(std::move(route), std::move(request));
 }
 
 Task<Bytes> only_item(Stream<Bytes> items) {
@@ -534,26 +467,34 @@ Task<Bytes> item_and_end(Stream<Bytes> items) {
 }  // namespace
 
 RouteCore::RouteCore(Client client, RouterMode mode)
-    : state_{std::make_shared<State>(std::move(client), mode)} {}
+    : RouteCore{std::move(client), RouterOptions{.mode = mode}} {}
+
+RouteCore::RouteCore(Client client, RouterOptions options)
+    : state_{std::make_shared<State>(std::move(client), std::move(options))} {}
 
 const Client& RouteCore::client() const noexcept { return state_->client; }
 
 template <class Input>
-auto RouteCore::State::route(
+Stream<Bytes> RouteCore::State::route(
     std::shared_ptr<State> self,
     Context context,
     Input input,
     CallOptions options,
     transport::CallShape shape
 ) {
-    auto& turn = self->turn;
-    const auto mode = self->mode;
+    const auto deadline = earliest(context.deadline(), options.deadline);
+    auto* selector = &self->selector;
     auto* client = self->shared.get();
     // Owns the whole state: a stream may outlive its router.
-    return through(
-        make_route(
-            {std::move(self), client}, mode, turn, std::move(context), std::move(options), shape
-        ),
+    return routed(
+        std::make_unique<Route>(Route{
+            .client = {std::move(self), client},
+            .selector = selector,
+            .context = std::move(context),
+            .options = std::move(options),
+            .shape = shape,
+            .deadline = deadline,
+        }),
         std::move(input)
     );
 }

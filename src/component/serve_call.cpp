@@ -30,17 +30,28 @@ Error killed_error(const Context& context, const runtime::detail::DeadlineGuard&
     return Error{ErrorCode::cancelled, "component.killed", "the request was killed at the worker"};
 }
 
-Task<> send_items(
-    transport::ServerCall* call, Stream<Bytes> items, bool one, const EndpointMetrics* metrics
-) {
+Task<> send_items(transport::ServerCall* call, Stream<Bytes> items, bool one, Served* served) {
     int sent = 0;
-    while (auto item = co_await items.next()) {
-        if (!call->can_send()) co_await call->writable();
-        metrics->response_bytes.add(item->size());
-        if (!call->send(std::move(*item), one) || one) co_return;
-        if (++sent % items_per_turn == 0) co_await yield();
+    bool ended = false;
+    std::exception_ptr failure;
+    try {
+        for (;;) {
+            auto item = co_await items.next();
+            ended = !item;
+            if (ended) break;
+            if (!call->can_send()) co_await call->writable();
+            served->sent(item->size());
+            if (!call->send(std::move(*item), one) || one) break;
+            if (++sent % items_per_turn == 0) co_await yield();
+        }
+    } catch (...) {
+        failure = std::current_exception();
     }
-    call->end();
+    // What waits at a co_yield ends its tasks before it goes. One answer comes from our own code,
+    // which has none.
+    if (items.at_yield() && (failure || !one)) co_await shielded(items.close());
+    if (failure) std::rethrow_exception(failure);
+    if (ended) call->end();
 }
 
 /// The request items as the handler reads them; keeps the call, in case the handler keeps it.
@@ -74,9 +85,9 @@ void end_failed(const Served& served, transport::ServerCall& call, const Error& 
 }
 
 Task<> serve_stream(AdmittedCall admitted) {
-    const auto& served = *admitted.served;
+    auto& served = *admitted.served;
     const std::shared_ptr<transport::ServerCall> call = std::move(admitted.call);
-    const RunningRequest running{admitted.served, *call, admitted.context};
+    const RunningRequest running{std::move(admitted.admission), *call, admitted.context};
     const auto& context = running.context();
     runtime::detail::DeadlineGuard deadline{
         *Loop::current(), context.deadline(), context.kill_token()
@@ -87,7 +98,7 @@ Task<> serve_stream(AdmittedCall admitted) {
             call.get(),
             served.handler()(context, read_input(call, admitted.served), admitted.codec),
             transport::one_response(admitted.shape),
-            &served.metrics()
+            &served
         );
     } catch (...) {
         failure = told_error(std::current_exception(), context, deadline);
@@ -97,10 +108,10 @@ Task<> serve_stream(AdmittedCall admitted) {
 }
 
 Task<> serve_request(AdmittedCall admitted) {
-    const auto& served = *admitted.served;
+    auto& served = *admitted.served;
     auto& call = *admitted.call;
     // It goes before the call, whose end releases the stream.
-    const RunningRequest running{admitted.served, call, admitted.context};
+    const RunningRequest running{std::move(admitted.admission), call, admitted.context};
     const auto& context = running.context();
     runtime::detail::DeadlineGuard deadline{
         *Loop::current(), context.deadline(), context.kill_token()
@@ -115,7 +126,7 @@ Task<> serve_request(AdmittedCall admitted) {
                 &call,
                 served.handler()(context, std::move(*request), admitted.codec),
                 transport::one_response(admitted.shape),
-                &served.metrics()
+                &served
             );
         } else if (!call.over()) {
             failure.emplace(
@@ -134,7 +145,7 @@ Task<> serve_request(AdmittedCall admitted) {
 struct LentCall {
     explicit LentCall(AdmittedCall&& admitted_)
         : admitted{std::move(admitted_)},
-          running{admitted.served, *admitted.call, admitted.context} {}
+          running{std::move(admitted.admission), *admitted.call, admitted.context} {}
     AdmittedCall admitted;
     RunningRequest running;
 };
@@ -147,7 +158,7 @@ Task<> send_from(Channel<Bytes>* items, LentCall* lent) {
     auto& call = *lent->admitted.call;
     while (auto item = co_await items->receive()) {
         if (!call.can_send()) co_await call.writable();
-        lent->admitted.served->metrics().response_bytes.add(item->size());
+        lent->admitted.served->sent(item->size());
         if (!call.send(std::move(*item), false)) break;
     }
     items->close();
@@ -167,6 +178,7 @@ Task<> hand_over(Stream<Bytes> items, LentCall* lent, Loop* home) {
         failure = std::current_exception();
     }
     on_the_way.close();
+    if (items.at_yield()) co_await shielded(items.close());
     const auto sent = co_await as_result(sending.join());  // those before the error, too
     co_await sending.close();
     if (failure) std::rethrow_exception(failure);
@@ -179,11 +191,11 @@ Task<> give_back(
 ) {
     // It dies here: the frame, with the parameters, goes where the task is awaited.
     const auto own = std::move(lent);
-    const auto& served = *own->admitted.served;
+    auto& served = *own->admitted.served;
     auto& call = *own->admitted.call;
     try {
         if (reply) {
-            served.metrics().response_bytes.add(reply->size());
+            served.sent(reply->size());
             (void)call.send(std::move(*reply), true);
         }
     } catch (const Error& error) {
@@ -198,9 +210,9 @@ Task<> give_back(
 }
 
 Task<> run_lent(
-    std::unique_ptr<LentCall> lent, Bytes request, Loop* home, std::atomic<std::size_t>* not_begun
+    std::unique_ptr<LentCall> lent, Bytes request, Loop* home, Placement::Waiting waiting
 ) {
-    not_begun->fetch_sub(1, std::memory_order_relaxed);
+    waiting.end();
     const auto& admitted = lent->admitted;
     const Context context = admitted.context;  // outlives the call
     runtime::detail::DeadlineGuard deadline{
@@ -230,15 +242,31 @@ Task<> serve_call(AdmittedCall&& admitted) {
                                                   : serve_stream(std::move(admitted));
 }
 
-Task<> serve_call_elsewhere(
-    AdmittedCall&& admitted, Bytes request, std::atomic<std::size_t>* not_begun
-) {
+namespace {
+
+Task<> wait_and_serve(AdmittedCall admitted) {
+    const auto turn = co_await as_result(admitted.served->turn(admitted.context.deadline()));
+    if (!turn) {
+        admitted.served->metrics().errors(turn.error().code()).add();
+        admitted.call->refuse(turn.error());
+        co_return;
+    }
+    admitted.admission = Admission{admitted.served};
+    admitted.call->accept();
+    co_await serve_call(std::move(admitted));
+}
+
+}  // namespace
+
+Task<> serve_in_turn(AdmittedCall&& admitted) { return wait_and_serve(std::move(admitted)); }
+
+Task<> serve_call_elsewhere(AdmittedCall&& admitted, Bytes request, Placement::Waiting waiting) {
     admitted.served->metrics().request_bytes.add(request.size());
     return run_lent(
         std::make_unique<LentCall>(std::move(admitted)),
         std::move(request),
         Loop::current(),
-        not_begun
+        std::move(waiting)
     );
 }
 

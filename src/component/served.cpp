@@ -4,69 +4,94 @@
 
 #include <fmt/format.h>
 
+#include "component/queue_metrics.hpp"
 #include "stator/base/sink.hpp"
+#include "stator/observe/log.hpp"
 
 namespace stator::inline component {
 
-EndpointMetrics::EndpointMetrics(const EndpointId& id) {
-    auto& registry = observe::metrics();
-    const observe::Labels labels{
+namespace {
+
+/// As the original's, so that filters fit both.
+constexpr std::string_view span_target = "request_span";
+
+/// What the last line of a request belongs to.
+struct Ended {
+    const Context& context;
+    Duration taken;
+    observe::Span span() const {
+        auto span = context.span();
+        span.duration = taken;
+        return span;
+    }
+};
+
+observe::SpanPlace place_of(const EndpointId& id, InstanceId instance) {
+    return {id.namespace_, id.component, id.endpoint, instance.value()};
+}
+
+}  // namespace
+
+observe::Labels labels_of(const EndpointId& id) {
+    return {
         {"dynamo_namespace", id.namespace_},
         {"dynamo_component", id.component},
-        {"dynamo_endpoint", id.endpoint}
+        {"dynamo_endpoint", id.endpoint},
     };
-    requests = registry.counter("dynamo_component_requests_total", "Requests admitted", labels);
-    inflight = registry.up_down_counter(
-        "dynamo_component_inflight_requests", "Requests being served", labels
+}
+
+EndpointMetrics::EndpointMetrics(const observe::MetricScope& scope) {
+    requests = scope.counter("requests_total", "Requests admitted");
+    inflight = scope.up_down_counter("inflight_requests", "Requests being served");
+    duration = scope.histogram(
+        "request_duration_seconds", "From admission to the end", observe::duration_buckets()
     );
-    duration = registry.histogram(
-        "dynamo_component_request_duration_seconds",
-        "From admission to the end",
-        observe::duration_buckets(),
-        labels
-    );
-    request_bytes = registry.counter(
-        "dynamo_component_request_bytes_total", "Payload bytes of requests", labels
-    );
-    response_bytes =
-        registry.counter("dynamo_component_response_bytes_total", "Payload bytes of items", labels);
+    request_bytes = scope.counter("request_bytes_total", "Payload bytes of requests");
+    response_bytes = scope.counter("response_bytes_total", "Payload bytes of items");
     for (std::uint8_t number = 1; number < errors_.size(); ++number) {
-        auto with_type = labels;
-        with_type.emplace_back("error_type", to_string(error_code_from_wire(number)));
-        errors_[number] = registry.counter(
-            "dynamo_component_errors_total", "Requests refused or failed", with_type
+        errors_[number] = scope.counter(
+            "errors_total",
+            "Requests refused or failed",
+            {{"error_type", std::string{to_string(error_code_from_wire(number))}}}
         );
     }
 }
 
-RunningRequest::RunningRequest(
-    std::shared_ptr<Served> served, transport::ServerCall& call, Context context
-)
-    : served_{std::move(served)},
+Admission::~Admission() {
+    if (served_) served_->left();
+}
+
+RunningRequest::RunningRequest(Admission admission, transport::ServerCall& call, Context context)
+    : admission_{std::move(admission)},
+      served_{admission_.served()},
       call_{call},
       context_{std::move(context)},
       loop_index_{Loop::current()->index()},
       begin_{Clock::steady().now()} {
     served_->metrics_.inflight.add();
+    call_.set_annotated(served_->handler_.annotated());
     auto& room = served_->rooms_.at(loop_index_);
     {
         const std::lock_guard guard{room.lock};
         room.requests.push_back(*this);
     }
     call_.observe(this);
+    if (log::span_events()) log::info(context_, span_target, "SPAN_FIRST_ENTRY");
 }
 
 RunningRequest::~RunningRequest() {
     call_.observe(nullptr);
     const auto& metrics = served_->metrics_;
     metrics.inflight.subtract();
-    metrics.duration.observe(std::chrono::duration<double>(Clock::steady().now() - begin_).count());
+    const auto taken = Clock::steady().now() - begin_;
+    metrics.duration.observe(std::chrono::duration<double>(taken).count());
+    served_->gate_.served_in(taken);
+    if (log::span_events()) log::info(Ended{context_, taken}, span_target, "SPAN_CLOSED");
     {
         auto& room = served_->rooms_.at(loop_index_);
         const std::lock_guard guard{room.lock};
         runtime::detail::IntrusiveList<RunningRequest, RequestTag>::remove(*this);
     }
-    served_->left();
 }
 
 void RunningRequest::on_stop(CancelReason reason) noexcept {
@@ -76,15 +101,13 @@ void RunningRequest::on_stop(CancelReason reason) noexcept {
 
 void RunningRequest::on_kill(CancelReason reason) noexcept {
     sink().count("component_requests_killed_total", 1);
-    sink().report(
-        Severity::info,
+    log::info(
+        context_,
         "stator::component",
-        fmt::format(
-            "request {} of {} killed ({})",
-            context_.id().to_string(),
-            served_->id_.to_string(),
-            to_string(reason)
-        )
+        "request {} of {} killed ({})",
+        context_.id().to_string(),
+        served_->id_.to_string(),
+        to_string(reason)
     );
     context_.stop(reason);
 }
@@ -93,14 +116,21 @@ Served::Served(
     EndpointId id,
     InstanceId instance,
     Handler handler,
-    std::uint32_t max_inflight,
+    const ServeOptions& options,
     std::size_t loops
 )
     : id_{std::move(id)},
       instance_{instance},
+      place_{&observe::lasting(place_of(id_, instance))},
       handler_{std::move(handler)},
-      max_inflight_{max_inflight},
-      metrics_{id_},
+      series_{observe::MetricScope{observe::metrics(), labels_of(id_)}},
+      metrics_{*series_},
+      max_wait_{options.queue.max_wait},
+      gate_{
+          options.max_inflight,
+          options.queue,
+          fmt::format("worker {} of {}", instance_.to_string(), id_.to_string())
+      },
       rooms_{loops} {}
 
 Result<void> Served::check_shape(transport::CallShape shape) const {
@@ -120,39 +150,36 @@ Result<void> Served::check_shape(transport::CallShape shape) const {
     );
 }
 
-Result<void> Served::admit() {
-    const auto before = inflight_.fetch_add(1);
-    if (refusing_.load()) {
-        left();
-        metrics_.errors(ErrorCode::draining).add();
-        return fail(
-            ErrorCode::draining,
-            "component.draining",
-            fmt::format("{} is shutting down here", id_.to_string())
-        );
-    }
-    if (max_inflight_ != 0 && before >= max_inflight_) {
-        left();
-        metrics_.errors(ErrorCode::overloaded).add();
-        return fail(
-            ErrorCode::overloaded,
-            "component.at_capacity",
-            fmt::format("{} serves {} requests at a time here", id_.to_string(), max_inflight_)
-        );
+Result<Admission> Served::admit() {
+    const auto entry = gate_.enter(Clock::current().now());
+    if (!entry) {
+        count_refusal(entry.error());
+        metrics_.errors(entry.error().code()).add();
+        return std::unexpected{entry.error()};
     }
     metrics_.requests.add();
-    return {};
+    return *entry == Gate::Entry::waits ? Admission{} : Admission{shared_from_this()};
 }
 
-void Served::left() noexcept {
-    // Sequentially consistent with refuse_new: one of the two sees the other and sets the event.
-    if (inflight_.fetch_sub(1) == 1 && refusing_.load()) idle_.set();
+void Served::count_refusal(const Error& why) const {
+    if (why.code() == ErrorCode::overloaded) QueueMetrics::shared().refused.add();
 }
 
-void Served::refuse_new() noexcept {
-    refusing_.store(true);
-    if (inflight_.load() == 0) idle_.set();
+Task<> Served::turn(Deadline deadline) {
+    const auto& metrics = QueueMetrics::shared();
+    const auto seconds = [](Duration time) { return std::chrono::duration<double>{time}.count(); };
+    const auto begun = Clock::current().now();
+    const auto turn = co_await as_result(gate_.turn(deadline));
+    const auto waited = Clock::current().now() - begun;
+    metrics.wait.observe(seconds(waited));
+    if (turn) co_return;
+    count_refusal(turn.error());
+    if (turn.error().code() == ErrorCode::overloaded && waited >= max_wait_)
+        metrics.overdue.observe(seconds(waited - max_wait_));
+    throw turn.error();
 }
+
+void Served::left() noexcept { gate_.leave(Clock::current().now()); }
 
 std::vector<Context> Served::contexts() const {
     std::vector<Context> found;
@@ -175,6 +202,33 @@ std::size_t Served::kill_all(CancelReason reason) {
     const auto reached = contexts();
     for (const auto& context : reached) context.kill(reason);
     return reached.size();
+}
+
+std::vector<observe::RequestView> Served::requests() const {
+    std::vector<observe::RequestView> views;
+    const auto now = Clock::steady().now();
+    for (std::size_t i = 0; i < rooms_.size(); ++i) {
+        auto& room = rooms_.at(i);
+        const std::lock_guard guard{room.lock};
+        room.requests.for_each([&](RunningRequest& request) {
+            const auto& context = request.context();
+            views.push_back({
+                .id = context.id().to_string(),
+                .age = now - request.begin(),
+                .state = context.killed()    ? "killed"
+                         : context.stopped() ? "stopped"
+                                             : "live",
+            });
+        });
+    }
+    return views;
+}
+
+std::uint64_t Served::items_sent() const noexcept {
+    std::uint64_t items = 0;
+    for (std::size_t i = 0; i < rooms_.size(); ++i)
+        items += rooms_.at(i).items.load(std::memory_order_relaxed);
+    return items;
 }
 
 std::vector<std::string> Served::running() const {

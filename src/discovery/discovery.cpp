@@ -1,5 +1,6 @@
 #include "stator/discovery/discovery.hpp"
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -7,7 +8,9 @@
 #include <fmt/format.h>
 
 #include "discovery/endpoint_watch_core.hpp"
+#include "discovery/lag_metric.hpp"
 #include "discovery/registration_shared.hpp"
+#include "stator/discovery/drained.hpp"
 #include "stator/runtime/combinators.hpp"
 
 namespace stator::discovery {
@@ -45,6 +48,10 @@ struct Discovery::State {
     };
     std::mutex lock;
     std::map<EndpointId, Shared> watches;
+    /// By the instance's key: what this process has published, whoever still has its handle. Those
+    /// that are gone are swept when there are twice as many as after the last time.
+    std::map<std::string, std::shared_ptr<Registration::Shared>> registrations;
+    std::size_t sweep_at = 16;
     bool closed = false;
     TaskScope scope;
 };
@@ -59,7 +66,9 @@ std::vector<std::shared_ptr<EndpointWatch::Core>> Discovery::State::living_cores
 }
 
 Discovery::Discovery(std::shared_ptr<store::KeyValueStore> store, Options options)
-    : state_{std::make_shared<State>(std::move(store), std::move(options))} {}
+    : state_{std::make_shared<State>(std::move(store), std::move(options))} {
+    (void)lag_metric();  // shown from the start
+}
 
 Discovery::~Discovery() = default;
 
@@ -68,9 +77,6 @@ const std::shared_ptr<store::KeyValueStore>& Discovery::store() const noexcept {
 }
 
 namespace {
-
-/// A key and its value.
-using Record = std::pair<std::string, std::string>;
 
 Result<std::vector<Record>> records_of(
     const Instance& instance, const std::vector<ModelRecord>& models
@@ -94,38 +100,47 @@ Result<std::vector<Record>> records_of(
     return records;
 }
 
-Task<> create_record(
-    std::shared_ptr<store::KeyValueStore> store, Record record, store::Lease lease
-) {
-    if (co_await store->create(record.first, std::move(record.second), std::move(lease))) co_return;
-    throw Error{
-        ErrorCode::already_exists,
-        "registration.exists",
-        fmt::format("{} is published already", record.first)
-    };
-}
-
 }  // namespace
 
-Task<Registration> Discovery::publish(
-    Instance instance, std::vector<ModelRecord> models, store::Lease lease
+Registration Discovery::prepare(
+    Instance instance, std::vector<ModelRecord> models, store::Lease lease, std::string instead_of
 ) {
-    const auto state = state_;
     auto records = records_of(instance, models);
     if (!records) throw records.error();
-    auto shared = std::make_shared<Registration::Shared>(state->store, lease, std::move(instance));
-    // Whoever sees the instance sees its models, too.
-    for (auto& record : *records) {
-        auto key = record.first;
-        const auto created =
-            co_await as_result(create_record(state->store, std::move(record), lease));
-        if (!created) {
-            co_await shielded(shared->take_back());
-            throw created.error();
-        }
-        shared->keys.push_back(std::move(key));
+    auto shared = std::make_shared<Registration::Shared>(
+        state_->store,
+        std::move(lease),
+        std::move(instance),
+        std::move(*records),
+        std::move(instead_of)
+    );
+    const std::lock_guard guard{state_->lock};
+    auto& registrations = state_->registrations;
+    if (registrations.size() >= state_->sweep_at) {
+        std::erase_if(registrations, [](const auto& item) {
+            return item.second->state() == RegistrationState::gone;
+        });
+        state_->sweep_at = std::max<std::size_t>(2 * registrations.size(), 16);
     }
-    co_return Registration{std::move(shared)};
+    auto& known = registrations[shared->key];
+    // The store would take the second for the first one's: both are this process's.
+    if (known && known->state() != RegistrationState::gone)
+        throw Error{
+            ErrorCode::already_exists,
+            "registration.exists",
+            fmt::format("{} is published already", shared->key)
+        };
+    known = shared;
+    return Registration{std::move(shared)};
+}
+
+Task<Registration> Discovery::publish(
+    Instance instance, std::vector<ModelRecord> models, store::Lease lease, std::string instead_of
+) {
+    auto registration =
+        prepare(std::move(instance), std::move(models), std::move(lease), std::move(instead_of));
+    co_await registration.publish();
+    co_return registration;
 }
 
 /// The watch that everyone in this process shares, made if there is none.
@@ -168,6 +183,19 @@ Task<std::vector<Instance>> Discovery::list_all() {
     std::vector<Instance> instances;
     for (const auto& entry : co_await state->store->list(all_instances())) {
         if (auto instance = from_record(entry.key, entry.value)) {
+            instances.push_back(std::move(*instance));
+        } else {
+            state->rejects->report(entry.key, entry.value, instance.error());
+        }
+    }
+    co_return instances;
+}
+
+Task<std::vector<Instance>> Discovery::list_drained() {
+    const auto state = state_;
+    std::vector<Instance> instances;
+    for (const auto& entry : co_await state->store->list(std::string{drained_prefix})) {
+        if (auto instance = from_drained_record(entry.key, entry.value)) {
             instances.push_back(std::move(*instance));
         } else {
             state->rejects->report(entry.key, entry.value, instance.error());

@@ -1,10 +1,12 @@
 #include "stator/discovery/endpoint_watch.hpp"
 
+#include <chrono>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "discovery/endpoint_watch_core.hpp"
+#include "discovery/lag_metric.hpp"
 #include "stator/base/backoff.hpp"
 #include "stator/base/random.hpp"
 #include "stator/base/sink.hpp"
@@ -68,10 +70,14 @@ Task<> EndpointWatch::Core::follow() {
 Task<> EndpointWatch::Core::follow_once(bool* begun) {
     auto watch = co_await parts_.store->watch(instances_prefix(endpoint));
     while (auto event = co_await watch.next()) {
+        const auto learned = event->learned;  // the oldest comes first
         apply(std::move(*event));
         // What waits already goes into the same set.
         while (auto more = watch.try_next()) apply(std::move(*more));
         publish();
+        // The first snapshot is no change.
+        const std::chrono::duration<double> lag = Clock::current().now() - learned;
+        if (*begun) lag_metric().observe(lag.count());
         *begun = true;
     }
 }

@@ -115,6 +115,10 @@ std::string_view Transport::path() const noexcept {
     return slash == std::string_view::npos ? std::string_view{} : text.substr(slash + 1);
 }
 
+std::string_view Transport::target() const noexcept {
+    return kind == TransportKind::tcp ? path() : std::string_view{address};
+}
+
 std::string instances_prefix(const EndpointId& endpoint) {
     return fmt::format("{}/{}/", instances_bucket, endpoint.to_path());
 }

@@ -1,4 +1,5 @@
 // Instances as JSON.
+#include <charconv>
 #include <utility>
 
 #include <fmt/format.h>
@@ -220,6 +221,14 @@ Result<std::optional<std::pair<std::uint16_t, std::uint16_t>>> read_versions(Val
     };
 }
 
+/// 0 if it is none.
+std::uint64_t epoch_of(std::string_view text) {
+    std::uint64_t epoch = 0;
+    const auto* const end = text.data() + text.size();
+    const auto read = std::from_chars(text.data(), end, epoch, 16);
+    return read.ec == std::errc{} && read.ptr == end ? epoch : 0;
+}
+
 /// The fields of `x_stator` on the way through it.
 struct MuxDraft {
     std::optional<std::string> address;
@@ -240,6 +249,10 @@ Result<void> read_mux_field(ValueReader& reader, std::string_view name, MuxDraft
         const auto flag = boolean_or_skip(reader);
         if (!flag) return std::unexpected<Error>{flag.error()};
         (name == "tls" ? draft.mux.tls : draft.mux.draining) = flag->value_or(false);
+    } else if (name == "epoch") {
+        const auto text = string_or_skip(reader);
+        if (!text) return std::unexpected<Error>{text.error()};
+        draft.mux.epoch = text->has_value() ? epoch_of(**text) : 0;
     } else if (const auto skipped = skip(reader); !skipped) {
         return not_json(skipped);
     }
@@ -374,7 +387,7 @@ void write_text(ValueWriter& out, std::string_view name, std::string_view value)
 
 void write_mux(ValueWriter& out, const MuxAddress& mux) {
     out.key("x_stator");
-    out.begin_map(mux.draining ? 4 : 3);
+    out.begin_map(3 + (mux.draining ? 1U : 0U) + (mux.epoch != 0 ? 1U : 0U));
     write_text(out, "mux", mux.address);
     out.key("versions");
     out.begin_array(2);
@@ -387,6 +400,8 @@ void write_mux(ValueWriter& out, const MuxAddress& mux) {
         out.key("draining");
         out.boolean(true);
     }
+    // As text: other readers of JSON have no integers of 64 bits.
+    if (mux.epoch != 0) write_text(out, "epoch", fmt::format("{:016x}", mux.epoch));
     out.end_map();
 }
 

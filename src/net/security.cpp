@@ -16,6 +16,7 @@ struct Security::State {
     TlsContext client;
     std::string server_name;
     Duration handshake_timeout{};
+    std::shared_ptr<TlsTickets> tickets = std::make_shared<TlsTickets>();
 
     std::unique_ptr<TlsStream> wrap(
         std::unique_ptr<TcpStream> socket, const Address& address, std::string_view protocol
@@ -25,7 +26,8 @@ struct Security::State {
             socket->descriptor(),
             address,
             server_name.empty() ? address.host : server_name,
-            protocol
+            protocol,
+            tickets
         );
         return std::make_unique<TlsStream>(std::move(socket), std::move(session));
     }
@@ -79,6 +81,10 @@ Result<Security> Security::load(const settings::TlsSettings& settings) {
 }
 
 bool Security::serves_tls() const noexcept { return state_ && state_->server; }
+bool Security::verifies_clients() const noexcept {
+    return serves_tls() &&
+           (SSL_CTX_get_verify_mode(state_->server.get()) & SSL_VERIFY_FAIL_IF_NO_PEER_CERT) != 0;
+}
 bool Security::dials_tls() const noexcept { return state_ && state_->client; }
 
 Result<void> Security::suits(std::string_view address, bool tls) const {
@@ -111,6 +117,11 @@ Result<std::unique_ptr<Stream>> Security::start_dial(const Address& address) con
     if (!socket) return std::unexpected{socket.error()};
     if (!dials_tls()) return std::move(*socket);
     return state_->wrap(std::move(*socket), address, {});
+}
+
+std::optional<Result<Outgoing>> Security::open_outgoing(const Address& address) const {
+    if (dials_tls()) return std::nullopt;
+    return Outgoing::open(address);
 }
 
 Accepted Security::secure(Accepted accepted) const {

@@ -12,6 +12,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <fmt/format.h>
 
+#include "net/descriptor_io.hpp"
 #include "net/endpoints.hpp"
 #include "net/tls_stream.hpp"
 #include "stator/runtime/asio.hpp"
@@ -24,12 +25,6 @@ using ErrorCodeOf = boost::system::error_code;
 
 namespace {
 
-Error disconnected(const Address& remote, std::string_view what) {
-    return Error{
-        ErrorCode::disconnected, "net.disconnected", fmt::format("{}: {}", remote.to_string(), what)
-    };
-}
-
 [[noreturn]] void throw_cancelled() {
     throw Error{ErrorCode::cancelled, "cancelled while waiting for a socket"};
 }
@@ -41,7 +36,7 @@ std::array<asio::mutable_buffer, 2> buffers_of(std::span<const iovec> space) noe
     return parts;
 }
 
-asio::io_context& current_reactor() { return reactor_of(*Loop::current()); }
+asio::any_io_executor current_reactor() { return reactor_of(*Loop::current()); }
 
 }  // namespace
 
@@ -65,8 +60,18 @@ TcpStream::TcpStream(FromListener, tcp::socket socket, Address remote)
     if (code) throw Error{ErrorCode::disconnected, "net.disconnected", code.message()};
 }
 
-TcpStream::TcpStream(tcp::socket socket, Address remote) noexcept
-    : socket_{std::move(socket)}, remote_{std::move(remote)} {}
+TcpStream::TcpStream(Outgoing outgoing)
+    : socket_{current_reactor()}, remote_{std::move(outgoing.remote_)} {
+    const bool six = remote_.host.find(':') != std::string::npos;
+    ErrorCodeOf code;
+    socket_.assign(six ? tcp::v6() : tcp::v4(), outgoing.descriptor_, code);
+    if (!code) {
+        outgoing.descriptor_ = -1;
+        socket_.set_option(tcp::no_delay{true}, code);
+    }
+    if (!code) socket_.native_non_blocking(true, code);
+    if (code) throw disconnected(remote_, code.message());
+}
 
 Task<std::size_t> TcpStream::read_some(std::span<const iovec> space) {
     const auto parts = buffers_of(space);
@@ -84,19 +89,7 @@ Task<Result<std::size_t>> TcpStream::receive(std::span<const iovec> space) {
 
 Result<std::size_t> TcpStream::try_write(std::span<const iovec> parts) noexcept {
     if (!socket_.is_open()) return std::unexpected{disconnected(remote_, "closed")};
-    msghdr message{};
-    message.msg_iov = const_cast<iovec*>(parts.data());  // sendmsg does not write through it
-    message.msg_iovlen = parts.size();
-    for (;;) {
-        const auto written =
-            ::sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (written >= 0) return static_cast<std::size_t>(written);
-        if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS) return 0;
-        if (errno != EINTR)
-            return std::unexpected{disconnected(
-                remote_, ErrorCodeOf{errno, boost::system::system_category()}.message()
-            )};
-    }
+    return write_now(socket_.native_handle(), parts, remote_);
 }
 
 Task<> TcpStream::writable() { return ready(tcp::socket::wait_write); }
@@ -195,27 +188,10 @@ Task<std::unique_ptr<TcpStream>> dial_tcp(Address address) {
 }
 
 Result<std::unique_ptr<TcpStream>> start_dial_tcp(const Address& address) {
-    const auto cannot = [&address](std::string_view why) {
-        return fail(
-            ErrorCode::unavailable,
-            "net.cannot_connect",
-            fmt::format("cannot connect to {}: {}", address.to_string(), why)
-        );
-    };
-    ErrorCodeOf code;
-    const auto ip = asio::ip::make_address(address.host, code);
-    if (code) return cannot("not a numeric address");
-    tcp::socket socket{current_reactor()};
-    const tcp::endpoint endpoint{ip, address.port};
-    socket.open(endpoint.protocol(), code);
-    if (!code) socket.set_option(tcp::no_delay{true}, code);
-    if (!code) socket.native_non_blocking(true, code);
-    if (code) return cannot(code.message());
-    const auto result =
-        ::connect(socket.native_handle(), endpoint.data(), static_cast<socklen_t>(endpoint.size()));
-    if (result != 0 && errno != EINPROGRESS)
-        return cannot(ErrorCodeOf{errno, boost::system::system_category()}.message());
-    return std::make_unique<TcpStream>(std::move(socket), address);
+    auto outgoing = Outgoing::open(address);
+    if (!outgoing) return std::unexpected{std::move(outgoing).error()};
+    if (auto begun = outgoing->connect(); !begun) return std::unexpected{std::move(begun).error()};
+    return std::make_unique<TcpStream>(std::move(*outgoing));
 }
 
 Task<std::unique_ptr<Stream>> dial(Address address) {

@@ -14,8 +14,8 @@ public:
     /// One that was accepted from `remote`. It does not delay: its listener does not.
     struct FromListener {};
     TcpStream(FromListener, boost::asio::ip::tcp::socket socket, Address remote);
-    /// One that is being connected to `remote`.
-    TcpStream(boost::asio::ip::tcp::socket socket, Address remote) noexcept;
+    /// One that is being connected.
+    explicit TcpStream(Outgoing outgoing);
 
     Task<std::size_t> read_some(std::span<const iovec> space) override;
     Task<Result<std::size_t>> receive(std::span<const iovec> space) override;

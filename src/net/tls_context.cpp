@@ -11,6 +11,8 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
+#include "net/tls_session.hpp"
+
 namespace stator::net {
 
 namespace {
@@ -100,6 +102,24 @@ Result<void> trust(SSL_CTX* context, const FileSetting& authorities) {
     return std::unexpected{refused_file(authorities, "expected PEM certificates")};
 }
 
+/// A peer that was verified is known by its ticket for so long, and not by those that it could get
+/// for it: then it is verified again.
+constexpr long ticket_seconds = 600;
+/// Some clients take each ticket once.
+constexpr std::size_t tickets_per_handshake = 4;
+
+SSL_TICKET_RETURN
+use_ticket(SSL*, SSL_SESSION* ticket, const unsigned char*, std::size_t, SSL_TICKET_STATUS status, void*) noexcept {
+    switch (status) {
+        case SSL_TICKET_SUCCESS:
+        case SSL_TICKET_SUCCESS_RENEW:
+            return certificate_expired(ticket) ? SSL_TICKET_RETURN_IGNORE_RENEW
+                                               : SSL_TICKET_RETURN_USE;
+        default:
+            return SSL_TICKET_RETURN_IGNORE_RENEW;
+    }
+}
+
 Error half(std::string_view given, std::string_view path, std::string_view missing) {
     return bad_settings(fmt::format("{} ({}) is set, {} is not", given, path, missing));
 }
@@ -150,8 +170,12 @@ Result<TlsContext> make_server_context(const settings::TlsSettings& settings) {
     const auto used =
         use_identity(made, {cert_name, settings.cert_path}, {key_name, settings.key_path});
     if (!used) return std::unexpected{used.error()};
-    // Tickets hold the session, so nothing is kept here.
+    // Tickets hold the session, so nothing is kept here. They can be read by this context only, so
+    // whoever comes with one was verified as this context asks.
     SSL_CTX_set_session_cache_mode(made, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_timeout(made, ticket_seconds);
+    SSL_CTX_set_num_tickets(made, tickets_per_handshake);
+    SSL_CTX_set_session_ticket_cb(made, nullptr, use_ticket, nullptr);
     constexpr std::array<unsigned char, 6> scope{'s', 't', 'a', 't', 'o', 'r'};
     SSL_CTX_set_session_id_context(made, scope.data(), scope.size());
     if (settings.client_ca_cert_path.empty()) return context;
@@ -180,6 +204,7 @@ Result<TlsContext> make_client_context(const settings::TlsSettings& settings) {
         if (!trusted) return std::unexpected{trusted.error()};
     }
     SSL_CTX_set_verify(made, settings.insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, nullptr);
+    TlsSession::keep_tickets(made);
     return context;
 }
 

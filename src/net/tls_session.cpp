@@ -14,6 +14,7 @@
 #include <openssl/x509v3.h>
 
 #include "net/tls_error.hpp"
+#include "stator/base/sink.hpp"
 
 namespace stator::net {
 
@@ -76,7 +77,10 @@ TlsSession::TlsSession(SSL_CTX* context, int socket, Address peer)
     SSL_set_bio(ssl_.get(), bio, bio);
 }
 
-TlsSession::~TlsSession() = default;
+TlsSession::~TlsSession() {
+    // A connection that was merely cut says nothing against its ticket, but OpenSSL thinks so.
+    if (tickets_ && established_) SSL_set_shutdown(ssl_.get(), SSL_SENT_SHUTDOWN);
+}
 
 std::unique_ptr<TlsSession> TlsSession::server(SSL_CTX* context, int socket, Address peer) {
     std::unique_ptr<TlsSession> session{new TlsSession{context, socket, std::move(peer)}};
@@ -86,9 +90,15 @@ std::unique_ptr<TlsSession> TlsSession::server(SSL_CTX* context, int socket, Add
 }
 
 std::unique_ptr<TlsSession> TlsSession::client(
-    SSL_CTX* context, int socket, Address peer, const std::string& name, std::string_view protocol
+    SSL_CTX* context,
+    int socket,
+    Address peer,
+    const std::string& name,
+    std::string_view protocol,
+    std::shared_ptr<TlsTickets> tickets
 ) {
     std::unique_ptr<TlsSession> session{new TlsSession{context, socket, std::move(peer)}};
+    session->tickets_ = std::move(tickets);
     SSL* const ssl = session->ssl_.get();
     SSL_set_connect_state(ssl);
     if (Address{name, 0}.is_numeric()) {
@@ -109,7 +119,27 @@ std::unique_ptr<TlsSession> TlsSession::client(
             static_cast<unsigned>(offer.size())
         );
     }
+    session->use_ticket();
     return session;
+}
+
+void TlsSession::use_ticket() {
+    if (const auto ticket = tickets_->take(peer_.to_string()))
+        SSL_set_session(ssl_.get(), ticket.get());
+}
+
+void TlsSession::keep_tickets(SSL_CTX* context) noexcept {
+    SSL_CTX_set_session_cache_mode(
+        context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL_STORE
+    );
+    SSL_CTX_sess_set_new_cb(context, on_ticket);
+}
+
+/// 1: the reference is ours from here on.
+int TlsSession::on_ticket(SSL* ssl, SSL_SESSION* ticket) noexcept {
+    const auto* const self = static_cast<TlsSession*>(BIO_get_data(SSL_get_rbio(ssl)));
+    self->tickets_->keep(self->peer_.to_string(), TlsTicket{ticket});
+    return 1;
 }
 
 BIO_METHOD* TlsSession::socket_method() noexcept {
@@ -208,6 +238,8 @@ Result<bool> TlsSession::shake_hands() noexcept {
     if (result != 1 && SSL_get_error(ssl_.get(), result) != SSL_ERROR_WANT_READ)
         return std::unexpected{failed(result)};
     established_ = result == 1;
+    if (established_ && SSL_session_reused(ssl_.get()) == 1)
+        sink().count(server_ ? "net_tls_accepted_again_total" : "net_tls_dialled_again_total", 1);
     if (established_ && finishing_) finish();
     if (auto flushed = flush(); !flushed) return flushed;
     return established_;

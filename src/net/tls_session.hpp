@@ -13,6 +13,7 @@
 
 #include <openssl/ssl.h>
 
+#include "net/tls_tickets.hpp"
 #include "stator/net/address.hpp"
 
 namespace stator::net {
@@ -25,13 +26,17 @@ public:
     /// The side that accepted.
     static std::unique_ptr<TlsSession> server(SSL_CTX* context, int socket, Address peer);
     /// The side that dialled: the peer's certificate must hold `name`, a DNS name or an address.
+    /// `tickets` of that context and name are used and kept.
     static std::unique_ptr<TlsSession> client(
         SSL_CTX* context,
         int socket,
         Address peer,
         const std::string& name,
-        std::string_view protocol
+        std::string_view protocol,
+        std::shared_ptr<TlsTickets> tickets
     );
+    /// To be called on the context of dialled sessions: they keep what they are given.
+    static void keep_tickets(SSL_CTX* context) noexcept;
     TlsSession(const TlsSession&) = delete;
     TlsSession& operator=(const TlsSession&) = delete;
     ~TlsSession();
@@ -60,6 +65,8 @@ private:
     class Parts;
     TlsSession(SSL_CTX* context, int socket, Address peer);
 
+    static int on_ticket(SSL* ssl, SSL_SESSION* ticket) noexcept;
+    void use_ticket();
     static BIO_METHOD* socket_method() noexcept;
     static int on_write(BIO* bio, const char* data, int size) noexcept;
     static int on_read(BIO* bio, char* data, int size) noexcept;
@@ -83,6 +90,7 @@ private:
     std::unique_ptr<SSL, Free> ssl_;
     int socket_;
     Address peer_;
+    std::shared_ptr<TlsTickets> tickets_;  // of the side that dialled
     bool server_ = false;
     bool established_ = false;
     bool finishing_ = false;  // `finish` was asked for

@@ -9,6 +9,7 @@
 #include <condition_variable>
 #include <csignal>
 #include <exception>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -20,12 +21,14 @@
 #include <spdlog/sinks/base_sink.h>
 
 #include "observe/log_lines.hpp"
+#include "stator/observe/span.hpp"
 
 namespace stator::observe::log {
 
 namespace {
 
 constexpr std::size_t queue_size = 4096;
+constexpr std::size_t max_filters = 1000;
 constexpr std::size_t max_message = std::size_t{32} << 10U;
 
 spdlog::level::level_enum level_of(Severity severity) noexcept {
@@ -123,21 +126,34 @@ public:
             options.jsonl ? json_lines(options.local_time)
                           : readable_lines(options.local_time, ansi)
         );
+        detail::span_events.store(options.span_events, std::memory_order_relaxed);
+        (void)change_filter(std::move(options.filter), std::numeric_limits<std::size_t>::max());
+    }
+
+    /// False when there have been `most` already.
+    bool change_filter(LogFilter filter, std::size_t most) {
         const std::lock_guard guard{filters_mutex_};
+        if (filters_.size() >= most) return false;
         // Filters are few and never freed, so that a reader needs no lock and no count.
-        filters_.push_back(std::make_unique<const LogFilter>(std::move(options.filter)));
+        filters_.push_back(std::make_unique<const LogFilter>(std::move(filter)));
         filter_.store(filters_.back().get(), std::memory_order_release);
         detail::threshold.store(filters_.back()->threshold(), std::memory_order_relaxed);
+        return true;
     }
 
     bool allows(Severity severity, std::string_view target) const noexcept {
         return filter_.load(std::memory_order_acquire)->allows(severity, target);
     }
 
-    void post(Severity severity, std::string_view target, std::string_view message) {
+    /// `text`: the message and what line_of adds.
+    void post(const detail::Line& from, std::string_view target, std::string_view text) {
         posted_.fetch_add(1, std::memory_order_relaxed);
         const spdlog::details::log_msg line{
-            {target.data(), target.size()}, level_of(severity), {message.data(), message.size()}
+            {from.where.file_name(), static_cast<int>(from.where.line()), from.where.function_name()
+            },
+            {target.data(), target.size()},
+            level_of(from.severity),
+            {text.data(), text.size()}
         };
         pool_->post_log(
             std::shared_ptr{logger_}, line, spdlog::async_overflow_policy::overrun_oldest
@@ -166,6 +182,36 @@ private:
 
 constinit std::atomic<Logger*> current{nullptr};
 
+/// Where copies go. Looked at without a lock while there are none.
+class Copies {
+public:
+    void set(const std::shared_ptr<LogQueue>& queue) {
+        const std::lock_guard guard{mutex_};
+        queue_ = queue;
+        wanted_.store(queue != nullptr, std::memory_order_release);
+    }
+    void push(const detail::Line& line, std::string_view message) {
+        if (!wanted_.load(std::memory_order_acquire)) return;
+        std::shared_ptr<LogQueue> queue;
+        {
+            const std::lock_guard guard{mutex_};
+            queue = queue_.lock();
+            if (!queue) wanted_.store(false, std::memory_order_relaxed);
+        }
+        if (queue) queue->push(line.severity, line.target, message, line.span);
+    }
+
+private:
+    std::atomic<bool> wanted_{false};
+    std::mutex mutex_;
+    std::weak_ptr<LogQueue> queue_;
+};
+
+Copies& copies() {
+    static auto& all = *new Copies;  // threads that outlive main still log
+    return all;
+}
+
 Logger* make_logger() {
     const AllSignalsBlocked blocked;
     try {
@@ -193,6 +239,14 @@ void start(Options options) {
     std::atexit(&flush_at_exit);
 }
 
+Result<void> set_filter(LogFilter filter) {
+    auto* logger = current.load(std::memory_order_acquire);
+    if (logger == nullptr || logger->change_filter(std::move(filter), max_filters)) return {};
+    return fail(ErrorCode::overloaded, "log.changes", "the log filter has been changed too often");
+}
+
+void copy_to(const std::shared_ptr<LogQueue>& queue) { copies().set(queue); }
+
 bool flush(Duration bound) noexcept {
     auto* logger = current.load(std::memory_order_acquire);
     try {
@@ -216,9 +270,9 @@ bool allows(Severity severity, std::string_view target) noexcept {
     return logger == nullptr || logger->allows(severity, target);
 }
 
-void write(
-    Severity severity, std::string_view target, fmt::string_view format, fmt::format_args args
-) noexcept {
+constinit std::atomic<bool> span_events{false};
+
+void write(const Line& line, fmt::string_view format, fmt::format_args args) noexcept {
     try {
         fmt::memory_buffer message;
         fmt::vformat_to(std::back_inserter(message), format, args);
@@ -226,12 +280,18 @@ void write(
         auto text = one_line({message.data(), shown});
         if (shown < message.size())
             text += fmt::format("... ({} bytes more)", message.size() - shown);
-        if (auto* logger = current.load(std::memory_order_acquire))
-            return logger->post(severity, one_line(target), text);
+        copies().push(line, text);
+        if (auto* logger = current.load(std::memory_order_acquire)) {
+            if (line.span != nullptr) text += with_span(*line.span);
+            return logger->post(line, one_line(line.target), text);
+        }
         write_all(
             STDERR_FILENO,
             fmt::format(
-                "{} {}: {}\n", severity == Severity::warn ? "warning" : "error", target, text
+                "{} {}: {}\n",
+                line.severity == Severity::warn ? "warning" : "error",
+                line.target,
+                text
             )
         );
     } catch (const std::exception&) {

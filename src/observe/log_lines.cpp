@@ -82,6 +82,27 @@ private:
     std::string zone_;
 };
 
+/// The message and, of a line with a span, its members.
+struct Parts {
+    std::string_view message;
+    std::string_view members;
+};
+Parts parts_of(const spdlog::details::log_msg& line) noexcept {
+    const auto all = view_of(line.payload);
+    const auto end = all.find('\n');
+    if (end == all.npos) return {all, {}};
+    return {all.substr(0, end), all.substr(end + 1)};
+}
+
+/// Without the folder that the source tree happened to lie in.
+std::string_view shown_file(std::string_view path) noexcept {
+    for (const std::string_view folder : {"/src/", "/include/", "/examples/", "/tests/"}) {
+        const auto at = path.rfind(folder);
+        if (at != path.npos) return path.substr(at + 1);
+    }
+    return path;
+}
+
 class ReadableLines final : public spdlog::formatter {
 public:
     ReadableLines(bool local_time, bool ansi) noexcept
@@ -99,7 +120,7 @@ public:
             style.name,
             end,
             view_of(line.logger_name),
-            view_of(line.payload)
+            parts_of(line).message
         );
     }
     std::unique_ptr<formatter> clone() const override {
@@ -117,20 +138,35 @@ public:
     explicit JsonLines(bool local_time) noexcept : local_time_{local_time}, time_{local_time} {}
 
     void format(const spdlog::details::log_msg& line, spdlog::memory_buf_t& out) override {
+        const auto parts = parts_of(line);
         ValueWriter writer{PayloadCodec::json, line.payload.size() + 128};
-        writer.begin_map(4);
+        writer.begin_map(line.source.empty() ? 4 : 6);
         writer.key("time");
         writer.string(time_.text(line.time));
         writer.key("level");
         writer.string(style_of(line.level).name);
+        if (!line.source.empty()) {
+            writer.key("file");
+            writer.string(shown_file(line.source.filename));
+            writer.key("line");
+            writer.integer(line.source.line);
+        }
         writer.key("target");
         writer.string(view_of(line.logger_name));
         writer.key("message");
-        writer.string(view_of(line.payload));
+        writer.string(parts.message);
         writer.end_map();
         const auto text = writer.finish();
         if (!text) return;  // cannot happen: one_line made the texts UTF-8
-        out.append(text->view());
+        auto object = text->view();
+        if (!parts.members.empty()) {
+            object.remove_suffix(1);
+            out.append(object);
+            out.push_back(',');
+            out.append(parts.members);
+            object = "}";
+        }
+        out.append(object);
         out.push_back('\n');
     }
     std::unique_ptr<formatter> clone() const override {
@@ -177,6 +213,8 @@ std::string one_line(std::string_view text) {
     }
     return line;
 }
+
+std::string with_span(const Span& span) { return '\n' + json_members(span); }
 
 std::unique_ptr<spdlog::formatter> readable_lines(bool local_time, bool ansi) {
     return std::make_unique<ReadableLines>(local_time, ansi);

@@ -43,9 +43,12 @@ private:
 class ObservingSink final : public Sink {
 public:
     void report(
-        Severity severity, std::string_view target, std::string_view message
+        Severity severity,
+        std::string_view target,
+        std::string_view message,
+        std::source_location where
     ) noexcept override {
-        log::write(severity, target, "{}", message);
+        log::write_for(where, severity, target, message);
     }
 
     void count(std::string_view name, std::uint64_t by) noexcept override {
@@ -102,6 +105,7 @@ Result<void> start(const settings::Settings& settings) {
         .jsonl = logging.jsonl,
         .ansi = logging.ansi,
         .local_time = logging.local_time,
+        .span_events = logging.span_events,
     });
     install_sink();
     return {};

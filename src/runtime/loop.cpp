@@ -1,5 +1,8 @@
 #include "stator/runtime/loop.hpp"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <mutex>
@@ -8,10 +11,13 @@
 
 #include <boost/asio/post.hpp>
 
+#include "runtime/frame_ages.hpp"
 #include "runtime/reactor.hpp"
 #include "stator/base/block_cache.hpp"
 #include "stator/runtime/asio.hpp"
 #include "stator/runtime/detail/frame_pool.hpp"
+#include "stator/runtime/detail/guest.hpp"
+#include "stator/runtime/env.hpp"
 
 namespace stator::inline runtime {
 
@@ -22,6 +28,11 @@ namespace {
 // request came.
 constexpr int rounds_per_turn = 8;
 constexpr std::size_t resumptions_per_turn = 4096;
+
+// What a loop begins in a turn of what any loop of its pool may begin: the longer it takes, the
+// more is left to others.
+constexpr int begun_per_turn = 16;
+constexpr auto begin_time = std::chrono::microseconds{100};
 
 // To ask for the time costs as much as a short step: every fourth turn is worth it, and not each
 // time the same one of a turn's usual followers.
@@ -37,6 +48,12 @@ constexpr auto block_trim_period = std::chrono::milliseconds{100};
 // Frames of tasks that have waited for long are not in the cache: asked for a few resumptions
 // early.
 constexpr std::size_t frames_ahead = 3;
+
+pid_t this_thread() noexcept {
+    static thread_local constinit pid_t number = 0;
+    if (number == 0) number = static_cast<pid_t>(::syscall(SYS_gettid));
+    return number;
+}
 
 void prefetch(std::coroutine_handle<> task) noexcept {
     constexpr std::size_t line = 64;
@@ -59,7 +76,10 @@ void Reactor::wake_at(TimePoint when) {
 
 }  // namespace detail
 
-boost::asio::io_context& reactor_of(Loop& loop) noexcept { return loop.reactor().io; }
+boost::asio::any_io_executor reactor_of(Loop& loop) noexcept {
+    if (auto* guest = loop.guest()) return guest->host();
+    return loop.reactor().io.get_executor();
+}
 
 thread_local constinit Loop* Loop::current_ = nullptr;
 
@@ -77,18 +97,28 @@ Loop::Loop(Options options)
     : name_{std::move(options.name)},
       index_{options.index},
       clock_{options.clock == nullptr ? &Clock::steady() : options.clock},
-      reactor_{std::make_unique<detail::Reactor>()},
+      reactor_{options.host == nullptr ? std::make_unique<detail::Reactor>() : nullptr},
       inbox_{std::make_unique<Inbox>()},
-      busy_poll_{clock_ == &Clock::steady() ? options.busy_poll : Duration::zero()} {
+      starts_{options.starts},
+      busy_poll_{clock_ == &Clock::steady() ? options.busy_poll : Duration::zero()},
+      timer_gap_{clock_ == &Clock::steady() ? options.timer_gap : Duration::zero()} {
     ready_.reserve(256);
     batch_.reserve(256);
+    if (options.host == nullptr) return;
+    guest_ = std::make_shared<detail::Guest>(*this, *options.host);
+    // No thread comes by itself: asleep until somebody wakes it.
+    inbox_->waiting = true;
+    said_asleep_ = starts_ != nullptr && starts_->go_to_sleep();
 }
 
-Loop::~Loop() = default;
+Loop::~Loop() {
+    if (guest_) guest_->close();
+}
 
 void Loop::enter() noexcept {
     outer_ = std::exchange(current_, this);
     outer_clock_ = Clock::set_current(clock_);
+    thread_.store(this_thread(), std::memory_order_relaxed);
 }
 
 void Loop::leave() noexcept {
@@ -132,12 +162,38 @@ void Loop::run_until_idle() {
     leave();
 }
 
+/// Without frames of its own or of the handle's, in builds without optimization too: the stall
+/// watch tells sites apart by what lies directly above the loop's frames.
+[[gnu::always_inline]] inline void Loop::resume(std::coroutine_handle<> task) {
+    steps_.store(steps_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    __builtin_coro_resume(task.address());
+    if (!soon_.empty()) run_hooks(soon_);
+}
+
+bool Loop::run_one(std::uint64_t choice) {
+    enter();
+    if (inbox_->filled.load(std::memory_order_acquire)) take_inbox();
+    if (!timers_.empty()) fire_timers();
+    const bool any = !ready_.empty();
+    if (any) {
+        const auto chosen = ready_.begin() + static_cast<std::ptrdiff_t>(choice % ready_.size());
+        const auto task = *chosen;
+        ready_.erase(chosen);
+        resume(task);
+    }
+    run_hooks(soon_);
+    if (ready_.empty()) run_hooks(turn_end_);
+    leave();
+    return any;
+}
+
 void Loop::stop() noexcept {
     stop_requested_.store(true, std::memory_order_release);
     notify();
 }
 
 void Loop::notify() noexcept {
+    if (guest_) return guest_->post_batch();
     boost::asio::post(reactor_->io, [] {});
 }
 
@@ -168,19 +224,33 @@ void Loop::post(std::move_only_function<void()> work) {
 bool Loop::prepare_to_wait() {
     const std::lock_guard guard{inbox_->lock};
     if (!inbox_->tasks.empty() || !inbox_->work.empty()) return false;
+    if (starts_ != nullptr && !said_asleep_) {
+        if (!starts_->go_to_sleep()) return false;
+        said_asleep_ = true;
+    }
     inbox_->waiting = true;
+    return true;
+}
+
+bool Loop::wake_if_asleep() noexcept {
+    {
+        const std::lock_guard guard{inbox_->lock};
+        if (!std::exchange(inbox_->waiting, false)) return false;
+    }
+    notify();
     return true;
 }
 
 void Loop::wait_for_events() {
     // A manual clock's timers are fired by whoever moves the clock and then runs the loop.
     const bool timed = !timers_.empty() && clock_ == &Clock::steady();
-    auto until = timed ? timers_.earliest() : TimePoint::max();
+    auto until = timed ? next_timers() : TimePoint::max();
     const auto trim_after = [&](Duration period) {
         until = std::min(until, Clock::steady().now() + period);
     };
     if (detail::trim_frames()) trim_after(trim_period);
     if (block_cache::trim()) trim_after(block_trim_period);
+    until = std::min(until, detail::give_back_unused_frames());
     if (until != TimePoint::max()) reactor_->wake_at(until);
     turn_started_.store(0, std::memory_order_relaxed);
     sleeps_.fetch_add(1, std::memory_order_relaxed);
@@ -192,6 +262,24 @@ void Loop::wait_for_events() {
     inbox_->waiting = false;
 }
 
+/// A batch: one turn, then the host's other work. `waiting` is false while a batch is on its way.
+void Loop::take_turn_as_guest() {
+    turn();
+    if (!ready_.empty() || !prepare_to_wait()) return guest_->post_batch();
+    if (!timers_.empty()) guest_->wake_at(next_timers());
+    turn_started_.store(0, std::memory_order_relaxed);
+    sleeps_.fetch_add(1, std::memory_order_relaxed);
+}
+
+/// After something was run here outside of a batch.
+void Loop::claim_turn() noexcept {
+    {
+        const std::lock_guard guard{inbox_->lock};
+        if (!std::exchange(inbox_->waiting, false)) return;
+    }
+    guest_->post_batch();
+}
+
 bool Loop::poll_reactor() { return reactor_->io.poll() > 0; }
 
 /// Instead of sleeping at once, if that has paid lately; true if there is something to do now.
@@ -200,10 +288,11 @@ bool Loop::look_for_work() {
     if (budget == Duration::zero()) return false;
     const auto begun = Clock::steady().now();
     auto until = begun + budget;
-    if (!timers_.empty()) until = std::min(until, timers_.earliest());
+    if (!timers_.empty()) until = std::min(until, next_timers());
     turn_started_.store(0, std::memory_order_relaxed);
     for (auto now = begun; now < until; now = Clock::steady().now()) {
-        if (inbox_->filled.load(std::memory_order_acquire) || poll_reactor()) {
+        if (inbox_->filled.load(std::memory_order_acquire) ||
+            (starts_ != nullptr && !starts_->empty()) || poll_reactor()) {
             busy_poll_.found_after(now - begun);
             return true;
         }
@@ -217,9 +306,14 @@ bool Loop::look_for_work() {
 void Loop::turn() {
     const auto begun = Clock::steady().now();
     turn_started_.store(begun.time_since_epoch().count(), std::memory_order_relaxed);
+    if (said_asleep_) {
+        said_asleep_ = false;
+        starts_->wake_up();
+    }
     if (inbox_->filled.load(std::memory_order_acquire)) take_inbox();
     if (!timers_.empty()) fire_timers();
     const auto steps = run_ready();
+    if (starts_ != nullptr && !starts_->empty()) begin_some();
     if (steps > 0 && is_sampled(++turns_)) learn_step_cost(begun, steps);
     run_hooks(soon_);  // of timers and posted work
     run_hooks(turn_end_);
@@ -237,16 +331,37 @@ void Loop::take_inbox() {
     for (auto& item : work) item();
 }
 
+/// When it is worth while to wake up for timers alone.
+TimePoint Loop::next_timers() const noexcept {
+    return std::max(timers_.earliest(), timers_fired_ + timer_gap_);
+}
+
 void Loop::fire_timers() {
     const auto now = clock_->now();
+    if (timers_.earliest() <= now) timers_fired_ = now;
     while (!timers_.empty() && timers_.earliest() <= now) {
         detail::Timer& timer = timers_.pop();
         timer.fire(timer);
     }
 }
 
+/// Of what any loop of the pool may begin. A loop that has more to do already leaves the rest to
+/// others.
+void Loop::begin_some() {
+    resume_site_.store(__builtin_return_address(0), std::memory_order_relaxed);
+    const auto until = Clock::steady().now() + begin_time;
+    for (int i = 0; i < begun_per_turn; ++i) {
+        const auto start = starts_->take();
+        if (!start) return;
+        start->env->loop = this;
+        resume(start->task);
+        if (!ready_.empty() || Clock::steady().now() >= until) return;
+    }
+}
+
 std::size_t Loop::run_ready() {
     std::size_t resumed = 0;
+    resume_site_.store(__builtin_return_address(0), std::memory_order_relaxed);
     for (int round = 0;
          round < rounds_per_turn && resumed < resumptions_per_turn && !ready_.empty();
          ++round) {
@@ -255,8 +370,7 @@ std::size_t Loop::run_ready() {
         resumed += batch_.size();
         for (std::size_t i = 0; i < batch_.size(); ++i) {
             if (i + frames_ahead < batch_.size()) prefetch(batch_[i + frames_ahead]);
-            batch_[i].resume();
-            if (!soon_.empty()) run_hooks(soon_);
+            resume(batch_[i]);
         }
         batch_.clear();
     }

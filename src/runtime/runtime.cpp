@@ -1,27 +1,18 @@
 #include "stator/runtime/runtime.hpp"
 
-#include <algorithm>
-#include <mutex>
-#include <ranges>
 #include <system_error>
 
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/io_context.hpp>
 #include <fmt/format.h>
 
-#include "stator/base/request_id.hpp"
+#include "runtime/runtime_state.hpp"
 #include "stator/base/sink.hpp"
-#include "stator/runtime/on_loop.hpp"
-#include "stator/runtime/timer.hpp"
 #include "stator/settings/settings.hpp"
 
 namespace stator::inline runtime {
 
-using namespace std::chrono_literals;
-
 namespace {
-
-std::size_t threads_or_cores(std::size_t threads) {
-    return threads != 0 ? threads : std::max<std::size_t>(1, std::thread::hardware_concurrency());
-}
 
 /// One background task's failure is its own.
 Task<> contained(Task<> task) {
@@ -35,118 +26,45 @@ Task<> contained(Task<> task) {
     }
 }
 
-/// Blocks this thread, which is none of the loops', until `task` has ended and is gone.
-void run_to_end(Loop& loop, Task<> task) noexcept {
-    std::optional<Result<void>> outcome;
-    std::exception_ptr failure;
-    detail::BlockedThread blocked;
-    TaskScope scope;
-    scope.spawn_on(loop, detail::run_and_release(std::move(task), &outcome, &failure, &blocked));
-    blocked.wait();
-    while (scope.size() != 0) std::this_thread::yield();  // only its frame is still on the way out
+std::shared_ptr<const settings::Settings> settings_of_process() {
+    auto loaded = stator::settings::load_from_process();
+    if (!loaded) throw loaded.error();
+    return std::make_shared<const stator::settings::Settings>(std::move(*loaded));
+}
+
+std::shared_ptr<const settings::Settings> settings_for(const Runtime::Embedding& embedding) {
+    return embedding.settings ? embedding.settings : settings_of_process();
+}
+
+Runtime::Options options_from(const settings::Settings& settings) {
+    return {
+        .primary_threads = settings.runtime.num_worker_threads,
+        .secondary_threads = settings.runtime.secondary_threads,
+        .blocking_threads = settings.runtime.max_blocking_threads,
+        .graceful_timeout = settings.worker.graceful_shutdown_timeout,
+        .busy_poll = settings.runtime.busy_poll,
+        .timer_gap = settings.runtime.timer_gap,
+        .compute_threads = settings.runtime.compute_threads,
+        .compute_stack_size = settings.runtime.compute_stack_size,
+        .compute_thread_prefix = settings.runtime.compute_thread_prefix,
+        .stall_threshold = settings.runtime.stall_threshold,
+    };
+}
+
+void refuse_on_a_loop(std::string_view what) {
+    if (Loop::current() == nullptr) return;
+    throw Error{
+        ErrorCode::invalid_request,
+        "runtime.would_block",
+        fmt::format("{} on a loop's thread would stop the loop", what)
+    };
 }
 
 }  // namespace
 
-/// Declared in the order in which things are needed, so destroyed in the order in which they may
-/// go.
-struct Runtime::State {
-    State(Options options_, std::shared_ptr<const settings::Settings> settings_)
-        : options{options_},
-          id{RequestId::random().to_string()},
-          settings{std::move(settings_)},
-          blocking{threads_or_cores(options.blocking_threads)},
-          primary{LoopPool::Options{
-              .count = threads_or_cores(options.primary_threads),
-              .name = "primary",
-              .first_index = 0,
-              .busy_poll = options.busy_poll,
-          }},
-          secondary{LoopPool::Options{
-              .count = options.secondary_threads,
-              .name = "secondary",
-              .first_index = primary.size(),
-              .busy_poll = {},
-          }},
-          scope{lifetime} {}
-    ~State();
-
-    static void dispose(State* state) noexcept;
-    void stop() noexcept;
-    void stop_loops() noexcept;
-    Task<> tear_down(Deadline deadline);
-
-    const Options options;
-    const std::string id;
-    const std::shared_ptr<const settings::Settings> settings;
-    const CancellationToken lifetime = CancellationToken::make();
-    const CancellationToken root = lifetime.child_token();
-    const CancellationToken requests = lifetime.child_token();
-    const CancellationToken transports = lifetime.child_token();
-    BlockingPool blocking;
-    LoopPool primary;
-    LoopPool secondary;
-
-    std::mutex lock;  // guards what follows, up to `counts`
-    Deadline deadline;
-    std::vector<std::shared_ptr<ShutdownParticipant>> participants;
-    std::vector<std::shared_ptr<ShutdownParticipant>> copy_of_participants();
-    bool stopped = false;
-    ShutdownCounts counts;
-
-    TaskScope scope;  // the application's background tasks
-};
-
-Runtime::State::~State() { stop(); }
-
-/// The last handle may die inside one of our own tasks, whose thread cannot join itself: then
-/// another thread does.
-void Runtime::State::dispose(State* state) noexcept {
-    if (!state->primary.is_current() && !state->secondary.is_current()) {
-        delete state;
-        return;
-    }
-    std::thread{[state] { delete state; }}.detach();
-}
-
-std::vector<std::shared_ptr<ShutdownParticipant>> Runtime::State::copy_of_participants() {
-    const std::lock_guard guard{lock};
-    return participants;
-}
-
-Task<> Runtime::State::tear_down(Deadline until) {
-    for (auto& participant : copy_of_participants() | std::views::reverse) {
-        if (auto ended = co_await as_result(participant->tear_down(until)); !ended) {
-            sink().report(
-                Severity::warn, "stator::runtime", fmt::format("teardown: {}", ended.error().what())
-            );
-        }
-    }
-}
-
-void Runtime::State::stop_loops() noexcept {
-    requests.cancel(CancelReason::shutdown);
-    transports.cancel(CancelReason::shutdown);
-    lifetime.cancel(CancelReason::shutdown);
-    run_to_end(secondary[0], scope.close(CancelReason::shutdown));
-    primary.stop();
-    secondary.stop();
-}
-
-void Runtime::State::stop() noexcept {
-    {
-        const std::lock_guard guard{lock};
-        if (std::exchange(stopped, true)) return;
-    }
-    root.cancel(CancelReason::shutdown);
-    run_to_end(secondary[0], tear_down(Deadline::in(5s)));
-    stop_loops();
-}
-
-Runtime Runtime::start(Options options, std::shared_ptr<const settings::Settings> settings) {
+Runtime Runtime::start(Plan plan) {
     try {
-        auto* state = new State{options, std::move(settings)};
-        return Runtime{std::shared_ptr<State>{state, &State::dispose}};
+        return Runtime{std::shared_ptr<State>{new State{plan}, &State::dispose}};
     } catch (const std::system_error& error) {
         throw Error{
             ErrorCode::internal, fmt::format("cannot start the runtime's threads: {}", error.what())
@@ -155,41 +73,88 @@ Runtime Runtime::start(Options options, std::shared_ptr<const settings::Settings
 }
 
 Runtime Runtime::create(Options options) {
-    return start(options, std::make_shared<stator::settings::Settings>());
+    return start({
+        .options = options,
+        .settings = std::make_shared<const stator::settings::Settings>(),
+    });
 }
 
 Runtime Runtime::from_settings(const settings::Settings& settings) {
-    const Options options{
-        .primary_threads = settings.runtime.num_worker_threads,
-        .secondary_threads = settings.runtime.secondary_threads,
-        .blocking_threads = settings.runtime.max_blocking_threads,
-        .graceful_timeout = settings.worker.graceful_shutdown_timeout,
-        .busy_poll = settings.runtime.busy_poll,
-    };
-    return start(options, std::make_shared<stator::settings::Settings>(settings));
+    return start({
+        .options = options_from(settings),
+        .settings = std::make_shared<const stator::settings::Settings>(settings),
+    });
 }
 
-Runtime Runtime::from_settings() {
-    auto loaded = stator::settings::load_from_process();
-    if (!loaded) throw loaded.error();
-    return from_settings(*loaded);
-}
+Runtime Runtime::from_settings() { return from_settings(*settings_of_process()); }
 
 Runtime Runtime::single_threaded() {
     return create({.primary_threads = 1, .secondary_threads = 1, .blocking_threads = 1});
 }
 
+Runtime Runtime::from_handle(const boost::asio::any_io_executor& executor, Embedding embedding) {
+    const auto settings = settings_for(embedding);
+    return start({
+        .options = options_from(*settings),
+        .settings = settings,
+        .embedding = std::move(embedding),
+        .host = &executor,
+    });
+}
+
+Runtime Runtime::from_handle(const boost::asio::any_io_executor& executor) {
+    return from_handle(executor, Embedding{});
+}
+
+Runtime Runtime::from_handle(boost::asio::io_context& context, Embedding embedding) {
+    return from_handle(boost::asio::any_io_executor{context.get_executor()}, std::move(embedding));
+}
+
+Runtime Runtime::from_handle(boost::asio::io_context& context) {
+    return from_handle(context, Embedding{});
+}
+
+Runtime Runtime::from_current(Embedding embedding) {
+    Loop* const loop = Loop::current();
+    if (loop == nullptr) {
+        throw Error{
+            ErrorCode::invalid_request,
+            "runtime.no_loop",
+            "from_current works inside a loop only; use from_handle for an executor of your own"
+        };
+    }
+    const auto settings = settings_for(embedding);
+    return start({
+        .options = options_from(*settings),
+        .settings = settings,
+        .embedding = std::move(embedding),
+        .borrowed = loop,
+    });
+}
+
+Runtime Runtime::from_current() { return from_current(Embedding{}); }
+
 void Handle::spawn(Task<> task) const {
-    scope_->spawn_on(pool_->pick(), contained(std::move(task)));
+    state_->spawn(state_->background, *pool_, contained(std::move(task)));
 }
 
 Loop& Handle::loop() const noexcept { return pool_->pick(); }
+const std::string& Handle::id() const noexcept { return state_->id; }
+BlockingPool& Handle::blocking() const noexcept { return state_->blocking; }
 
 const std::string& Runtime::id() const noexcept { return state_->id; }
+RuntimeType Runtime::type() const noexcept { return state_->primary.type(); }
 const settings::Settings& Runtime::settings() const noexcept { return *state_->settings; }
-Handle Runtime::primary() const noexcept { return Handle{state_->primary, state_->scope}; }
-Handle Runtime::secondary() const noexcept { return Handle{state_->secondary, state_->scope}; }
+Handle Runtime::primary() const noexcept { return Handle{state_->primary, *state_}; }
+Handle Runtime::secondary() const noexcept { return Handle{state_->secondary, *state_}; }
 BlockingPool& Runtime::blocking() const noexcept { return state_->blocking; }
+BlockingPool& Runtime::computing() const noexcept {
+    return state_->own_computing ? *state_->own_computing : state_->blocking;
+}
+std::optional<detail::InPlace> Runtime::in_place() const noexcept {
+    if (!state_->primary.is_current()) return std::nullopt;
+    return state_->in_place.take();
+}
 CancellationToken Runtime::primary_token() const noexcept { return state_->root; }
 CancellationToken Runtime::child_token() const { return state_->root.child_token(); }
 CancellationToken Runtime::requests_token() const noexcept { return state_->requests; }
@@ -197,14 +162,14 @@ CancellationToken Runtime::transports_token() const noexcept { return state_->tr
 Duration Runtime::graceful_timeout() const noexcept { return state_->options.graceful_timeout; }
 ShutdownCounts& Runtime::shutdown_counts() const noexcept { return state_->counts; }
 
-void Runtime::shutdown() const noexcept {
-    {
-        const std::lock_guard guard{state_->lock};
-        if (state_->deadline.is_never())
-            state_->deadline = Deadline::in(state_->options.graceful_timeout);
-    }
-    state_->root.cancel(CancelReason::shutdown);
+std::vector<Loop*> Runtime::loops() const { return state_->loops(); }
+
+std::size_t Runtime::loop_slots() const noexcept {
+    auto& last = state_->secondary;
+    return last[last.size() - 1].index() + 1;
 }
+
+void Runtime::shutdown() const noexcept { state_->shutdown(); }
 
 Deadline Runtime::shutdown_deadline() const noexcept {
     const std::lock_guard guard{state_->lock};
@@ -230,17 +195,33 @@ std::vector<std::string> Runtime::unfinished() const {
 }
 
 void Runtime::start_blocking(Task<> task) const {
-    if (Loop::current() != nullptr) {
-        throw Error{
-            ErrorCode::invalid_request,
-            "runtime.would_block",
-            "block_on on a loop's thread would stop the loop"
-        };
-    }
-    state_->scope.spawn_on(state_->primary.pick(), std::move(task));
+    refuse_on_a_loop("block_on");
+    state_->spawn(state_->background, state_->primary, std::move(task));
 }
 
-void Runtime::stop() const noexcept { state_->stop(); }
+void Runtime::start_application(Task<> task) const {
+    state_->spawn(state_->applications, state_->primary, std::move(task));
+}
+
+bool Runtime::shutdown_and_wait(Deadline deadline) const {
+    refuse_on_a_loop("shutdown_and_wait");
+    state_->shutdown();
+    const auto until = earliest(deadline, shutdown_deadline());
+    return state_->end(until, until);
+}
+
+std::future<bool> Runtime::shutdown_async(Deadline deadline) const {
+    return std::async(std::launch::async, [runtime = *this, deadline] {
+        return runtime.shutdown_and_wait(deadline);
+    });
+}
+
+void Runtime::stop() const noexcept {
+    state_->shutdown();
+    // What is left of a runtime that was not asked to end in time is not waited for that long.
+    constexpr Duration at_most = std::chrono::seconds{5};
+    (void)state_->end(earliest(Deadline::in(at_most), shutdown_deadline()), Deadline::never());
+}
 
 namespace detail {
 
@@ -248,12 +229,21 @@ void BlockedThread::release() {
     // Notified under the lock: once it is released, the waiting thread may destroy this object.
     const std::lock_guard guard{lock_};
     released_ = true;
-    changed_.notify_one();
+    changed_.notify_all();
 }
 
 void BlockedThread::wait() {
     std::unique_lock guard{lock_};
     changed_.wait(guard, [this] { return released_; });
+}
+
+bool BlockedThread::wait_until(Deadline deadline) {
+    if (deadline.is_never()) {
+        wait();
+        return true;
+    }
+    std::unique_lock guard{lock_};
+    return changed_.wait_for(guard, deadline.remaining(), [this] { return released_; });
 }
 
 }  // namespace detail

@@ -8,13 +8,14 @@
 namespace stator::inline runtime::detail {
 
 /// While it lives, the threads that this thread starts are born with every signal blocked but those
-/// that report their own faults. Blocking in the new thread itself would leave a gap.
+/// that report their own faults, and the one that asks for their stack (StackReader). Blocking in
+/// the new thread itself would leave a gap.
 class SignalsBlocked {
 public:
     SignalsBlocked() noexcept {
         sigset_t most;
         sigfillset(&most);
-        for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS})
+        for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS, SIGURG})
             sigdelset(&most, fault);
         pthread_sigmask(SIG_BLOCK, &most, &before_);
     }

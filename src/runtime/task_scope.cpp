@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "stator/base/sink.hpp"
+#include "stator/runtime/loop_pool.hpp"
 
 namespace stator::inline runtime {
 
@@ -27,10 +28,10 @@ bool is_cancellation(const std::exception_ptr& error) noexcept {
 
 /// A running task of a scope: its frame, its environment, and what happens when it ends.
 struct TaskScope::Job : detail::Completion {
-    Job(TaskScope& scope_, Loop& loop, Task<void> task_, CancellationToken token) noexcept
+    Job(TaskScope& scope_, Loop* loop, Task<void> task_, CancellationToken token) noexcept
         : Completion{&Job::on_done},
           scope{scope_},
-          env{&loop, std::move(token)},
+          env{loop, std::move(token)},
           task{std::move(task_)} {
         auto& promise = task.handle().promise();
         promise.env = &env;
@@ -80,12 +81,19 @@ void TaskScope::spawn(Task<void> task) { spawn_on(*Loop::current(), std::move(ta
 void TaskScope::spawn_on(Loop& loop, Task<void> task) { spawn_on(loop, std::move(task), token_); }
 
 void TaskScope::spawn_on(Loop& loop, Task<void> task, CancellationToken token) {
+    loop.wake(add(&loop, std::move(task), std::move(token)).task.handle());
+}
+
+void TaskScope::spawn_on(LoopPool& pool, Task<void> task) {
+    Job& job = add(nullptr, std::move(task), token_);
+    pool.start({job.task.handle(), &job.env});
+}
+
+TaskScope::Job& TaskScope::add(Loop* loop, Task<void> task, CancellationToken token) {
     auto* job = new Job{*this, loop, std::move(task), std::move(token)};
-    {
-        const std::lock_guard guard{lock_};
-        if (running_++ == 0) idle_.reset();
-    }
-    loop.wake(job->task.handle());
+    const std::lock_guard guard{lock_};
+    if (running_++ == 0) idle_.reset();
+    return *job;
 }
 
 void TaskScope::ended(std::exception_ptr error) noexcept {

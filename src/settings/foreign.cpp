@@ -10,43 +10,32 @@ namespace stator::settings {
 namespace {
 
 // Fields of Dynamo's runtime.toml.
-constexpr std::array<std::string_view, 9> foreign_keys{
-    "canary_wait_time_secs",
-    "compute_stack_size",
-    "compute_thread_prefix",
-    "compute_threads",
-    "health_check_busy_stall_secs",
-    "health_check_enabled",
-    "health_check_request_timeout_secs",
+constexpr std::array<std::string_view, 1> foreign_keys{
     "system_enabled",
-    "use_endpoint_health_status",
 };
 
 // A name that ends with _ stands for all that begin with it.
 constexpr std::array foreign_variables = std::to_array<std::string_view>({
-    "DYN_CANARY_WAIT_TIME",
-    "DYN_COMPUTE_",
+    "DYN_COMPUTE_PIN_THREADS",
     "DYN_DUMP_CONFIG_TO",
     "DYN_DYNAMO_REQUEST_QUEUE_",
     "DYN_ENABLE_",
     "DYN_ENCODER_CUDA_TO_CPU_RATIO",
     "DYN_ENDPOINT",
     "DYN_ENGINE_REQUEST_LIMIT",
-    "DYN_EVENT_PLANE",
-    "DYN_EVENT_PLANE_",
-    "DYN_HEALTH_CHECK_",
+    "DYN_EVENT_PLANE_CODEC",
+    "DYN_HEALTH_CHECK_PAYLOAD",
     "DYN_HTTP_",
     "DYN_HTTP2_",
     "DYN_INHIBITED_DURATION_SECS",
     "DYN_KUBE_DISCOVERY_MODE",
     "DYN_LIFECYCLE_TRACE_",
     "DYN_LOGGING_CONSOLE_FORMAT",
-    "DYN_LOGGING_SPAN_EVENTS",
     "DYN_LORA_ENABLED",
     "DYN_NAMESPACE",
     "DYN_NAMESPACE_PREFIX_STRICT",
     "DYN_NAMESPACE_WORKER_SUFFIX",
-    "DYN_NATS_",
+    "DYN_NATS_STREAM_",
     "DYN_QUEUED_UP_PROCESSING",
     "DYN_QUIC_",
     "DYN_RESPONSE_PLANE",
@@ -55,7 +44,6 @@ constexpr std::array foreign_variables = std::to_array<std::string_view>({
     "DYN_RUNTIME_INHIBITED_DURATION_SECS",
     "DYN_SOAK_",
     "DYN_SYSTEM_ENABLED",
-    "DYN_SYSTEM_USE_ENDPOINT_HEALTH_STATUS",
     "DYN_TCP_CHANNEL_BUFFER",
     "DYN_TCP_GLOBAL_CONNECT_LIMIT",
     "DYN_TCP_HOST_IDLE_TTL_SECS",

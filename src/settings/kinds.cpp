@@ -119,4 +119,11 @@ std::vector<std::string> split_list(std::string_view text) {
     return items;
 }
 
+std::string without_brackets(std::string_view text) {
+    if (!text.starts_with('[') || !text.ends_with(']')) return std::string{text};
+    std::string plain{text.substr(1, text.size() - 2)};
+    std::erase(plain, '"');
+    return plain;
+}
+
 }  // namespace stator::settings

@@ -41,6 +41,8 @@ std::string show_duration(Duration value);
 std::string show_size(std::uint64_t value);
 
 std::vector<std::string> split_list(std::string_view text);
+/// `["a", "b"]` as `a, b`; anything else as it is.
+std::string without_brackets(std::string_view text);
 
 template <class Field>
 Kind integer(Field field, std::int64_t least, std::int64_t most) {
@@ -131,6 +133,16 @@ Kind text(Field field, std::string expected, bool (*good)(std::string_view)) {
     };
 }
 
+/// Text that is not shown.
+template <class Field>
+Kind secret(Field field) {
+    auto kind = text(field, "a text", [](std::string_view) { return true; });
+    kind.show = [=](const Settings& settings) {
+        return std::string{field(settings).empty() ? "" : "(not shown)"};
+    };
+    return kind;
+}
+
 /// A variable holds the items separated by commas, a file as a list or the same way.
 template <class Field>
 Kind list(Field field, std::string expected, bool (*good)(std::string_view)) {
@@ -141,6 +153,27 @@ Kind list(Field field, std::string expected, bool (*good)(std::string_view)) {
                 if (given.form != Form::text && given.form != Form::list) return false;
                 auto items = given.form == Form::list ? given.items : split_list(given.text);
                 if (items.empty()) return false;
+                for (const auto& item : items) {
+                    if (!good(item)) return false;
+                }
+                field(settings) = std::move(items);
+                return true;
+            },
+        .show = [=](const Settings& settings
+                ) { return fmt::format("{}", fmt::join(field(settings), ",")); }
+    };
+}
+
+/// As `list`, may be empty; a variable may hold a JSON list of strings as well: ["a","b"].
+template <class Field>
+Kind names(Field field, std::string expected, bool (*good)(std::string_view)) {
+    return {
+        .expected = std::move(expected),
+        .assign =
+            [=](Settings& settings, const Given& given) {
+                if (given.form != Form::text && given.form != Form::list) return false;
+                auto items = given.form == Form::list ? given.items
+                                                      : split_list(without_brackets(given.text));
                 for (const auto& item : items) {
                     if (!good(item)) return false;
                 }

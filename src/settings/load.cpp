@@ -21,7 +21,9 @@ constexpr std::string_view logging_file = "logging.toml";
 
 class Loader {
 public:
-    explicit Loader(const Environment& environment) : environment_{environment} {
+    Loader(const Environment& environment, const ResourceLimits& limits)
+        : environment_{environment}, limits_{limits} {
+        fit_threads();
         const auto temporary = environment.get("TMPDIR").value_or("/tmp");
         settings_.discovery.file_root = fmt::format("{}/dynamo_store_kv", temporary);
     }
@@ -29,6 +31,9 @@ public:
     Result<Settings> load();
 
 private:
+    void fit_threads();
+    void fit_memory();
+    bool is_given(const std::string& key) const { return settings_.sources.contains(key); }
     Result<void> read_folder(const std::filesystem::path& folder);
     Result<void> read_settings(const std::string& path);
     Result<void> read_logging(const std::string& path);
@@ -38,6 +43,7 @@ private:
     Result<void> check_together() const;
 
     const Environment& environment_;
+    const ResourceLimits limits_;
     Settings settings_;
     std::string log_level_ = "info";
     std::map<std::string, std::string> log_targets_;
@@ -95,6 +101,40 @@ Result<std::vector<std::filesystem::path>> toml_files(const std::filesystem::pat
     return files;
 }
 
+constexpr auto from_control_group = "control group";
+
+/// Defaults for less than the whole machine. Whatever is given counts all the same.
+void Loader::fit_threads() {
+    auto& runtime = settings_.runtime;
+    if (const auto cores = usable_cores(limits_); cores < runtime.num_worker_threads) {
+        runtime.num_worker_threads = cores;
+        runtime.max_blocking_threads = cores;
+        runtime.compute_threads = cores / 2;
+        for (const auto* key :
+             {"runtime.num_worker_threads",
+              "runtime.max_blocking_threads",
+              "runtime.compute_threads"})
+            settings_.sources[key] = from_control_group;
+    }
+}
+
+/// Once everything else is read: a quarter of the memory for messages on their way; in any case
+/// enough for the largest one, and for what is given.
+void Loader::fit_memory() {
+    if (!limits_.memory || is_given("mux.process_memory_limit")) return;
+    auto& mux = settings_.mux;
+    const bool budget_given = is_given("mux.large_message_budget");
+    const auto needed = budget_given ? mux.large_message_budget : mux.max_message_size;
+    const auto share = std::max(*limits_.memory / 4, 2 * needed);
+    if (share >= mux.process_memory_limit) return;
+    mux.process_memory_limit = share;
+    settings_.sources["mux.process_memory_limit"] = from_control_group;
+    if (!budget_given && mux.large_message_budget > share / 2) {
+        mux.large_message_budget = share / 2;
+        settings_.sources["mux.large_message_budget"] = from_control_group;
+    }
+}
+
 Result<Settings> Loader::load() {
     const std::filesystem::path root{environment_.get(root_variable).value_or("/opt/dynamo")};
     for (const auto* folder : {"defaults", "etc"}) {
@@ -106,6 +146,7 @@ Result<Settings> Loader::load() {
             return std::unexpected{std::move(read).error()};
     }
     if (auto read = read_variables(); !read) return std::unexpected{std::move(read).error()};
+    fit_memory();
     if (auto good = check_together(); !good) return std::unexpected{std::move(good).error()};
     warn_of_unknown_variables();
     return std::move(settings_);
@@ -296,8 +337,10 @@ void Loader::warn_of_unknown_variables() const {
 
 }  // namespace
 
-Result<Settings> load(const Environment& environment) { return Loader{environment}.load(); }
+Result<Settings> load(const Environment& environment, const ResourceLimits& limits) {
+    return Loader{environment, limits}.load();
+}
 
-Result<Settings> load_from_process() { return load(Environment::of_process()); }
+Result<Settings> load_from_process() { return load(Environment::of_process(), resource_limits()); }
 
 }  // namespace stator::settings

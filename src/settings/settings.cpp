@@ -24,6 +24,15 @@ std::vector<Entry> entries(const Settings& settings) {
     return list;
 }
 
+std::string summary(const Settings& settings) {
+    std::string line;
+    for (const auto& entry : entries(settings)) {
+        if (!settings.sources.contains(entry.name)) continue;
+        line += fmt::format("{}={} ({}), ", entry.name, entry.value, entry.source);
+    }
+    return line + (line.empty() ? "all at their defaults" : "the others at their defaults");
+}
+
 std::string reference_table() {
     std::string table =
         "| setting | variable | value | default | meaning |\n|---|---|---|---|---|\n";

@@ -21,10 +21,9 @@ bool is_route(std::string_view text) {
 bool is_http_url(std::string_view text) {
     return text.starts_with("http://") || text.starts_with("https://");
 }
-bool is_nats_url(std::string_view text) {
-    return text.starts_with("nats://") || text.starts_with("tls://");
+bool is_endpoint_name(std::string_view text) {
+    return !text.empty() && text.find_first_of(" \t/\"'[]") == text.npos;
 }
-bool is_filter(std::string_view text) { return !text.empty(); }
 
 constexpr auto host_text = "a host name or address, or nothing";
 constexpr auto route_text = "a path that starts with /";
@@ -65,6 +64,16 @@ void add_runtime_keys(std::vector<Key>& keys) {
          "0 is never."}
     );
     keys.push_back(
+        {"runtime.timer_gap",
+         "",
+         {"DYN_RUNTIME_TIMER_GAP"},
+         duration([](auto& s) -> auto& { return s.runtime.timer_gap; }, 0s, 10ms),
+         "",
+         "How soon after timers were due a loop wakes up for others: dense ones are that much "
+         "later "
+         "at most, and share a wake-up; 0 is at once."}
+    );
+    keys.push_back(
         {"runtime.long_step",
          "",
          {"DYN_RUNTIME_LONG_STEP"},
@@ -73,6 +82,44 @@ void add_runtime_keys(std::vector<Key>& keys) {
          "While tasks hold their connection's loop longer than this at a time, on average, "
          "requests "
          "begin on a loop of the primary pool that has less to do."}
+    );
+    keys.push_back(
+        {"runtime.compute_threads",
+         "compute_threads",
+         {"DYN_COMPUTE_THREADS"},
+         integer([](auto& s) -> auto& { return s.runtime.compute_threads; }, 0, 4096),
+         "half the number of cores",
+         "Threads for computation, at most; 0: it goes to those for calls that block."}
+    );
+    keys.push_back(
+        {"runtime.compute_stack_size",
+         "compute_stack_size",
+         {"DYN_COMPUTE_STACK_SIZE"},
+         size([](auto& s) -> auto& { return s.runtime.compute_stack_size; }, 64 * kib, gib),
+         "",
+         "Stack of each of them."}
+    );
+    keys.push_back(
+        {"runtime.compute_thread_prefix",
+         "compute_thread_prefix",
+         {"DYN_COMPUTE_THREAD_PREFIX"},
+         text(
+             [](auto& s) -> auto& { return s.runtime.compute_thread_prefix; },
+             "a name",
+             [](std::string_view name) { return !name.empty(); }
+         ),
+         "",
+         "Their name, as the system shows it (15 characters)."}
+    );
+    keys.push_back(
+        {"runtime.stall_threshold",
+         "",
+         {"DYN_RUNTIME_STALL_THRESHOLD"},
+         duration([](auto& s) -> auto& { return s.runtime.stall_threshold; }, 0s, day),
+         "",
+         "A step of a task that holds its loop for longer is counted and reported, with its stack; "
+         "0 "
+         "is never."}
     );
 }
 
@@ -141,6 +188,90 @@ void add_system_keys(std::vector<Key>& keys) {
     );
 }
 
+void add_system_rule_keys(std::vector<Key>& keys) {
+    keys.push_back(
+        {"system.use_endpoint_health_status",
+         "use_endpoint_health_status",
+         {"DYN_SYSTEM_USE_ENDPOINT_HEALTH_STATUS"},
+         names(
+             [](auto& s) -> auto& { return s.system.use_endpoint_health_status; },
+             "names of endpoints as a list, or separated by commas",
+             is_endpoint_name
+         ),
+         "all endpoints",
+         "The endpoints whose health is the process's, by name or by whole path; all of them must "
+         "be served."}
+    );
+    keys.push_back(
+        {"system.live_stall",
+         "",
+         {"DYN_SYSTEM_LIVE_STALL_SECONDS"},
+         duration([](auto& s) -> auto& { return s.system.live_stall; }, 0s, day),
+         "",
+         "A primary loop that a task holds for longer than this fails the liveness probe; 0 is "
+         "never."}
+    );
+    keys.push_back(
+        {"system.tls",
+         "",
+         {"DYN_SYSTEM_TLS"},
+         boolean([](auto& s) -> auto& { return s.system.tls; }),
+         "",
+         "The status server speaks TLS, with the certificate of tls.cert_path."}
+    );
+}
+
+void add_health_keys(std::vector<Key>& keys) {
+    keys.push_back(
+        {"health.canaries",
+         "health_check_enabled",
+         {"DYN_HEALTH_CHECK_ENABLED"},
+         boolean([](auto& s) -> auto& { return s.health.canaries; }),
+         "",
+         "Endpoints with a probe of their own are probed when they are idle."}
+    );
+    keys.push_back(
+        {"health.canary_wait",
+         "canary_wait_time_secs",
+         {"DYN_CANARY_WAIT_TIME"},
+         duration([](auto& s) -> auto& { return s.health.canary_wait; }, 10ms, day),
+         "",
+         "How long an endpoint is idle before it is probed."}
+    );
+    keys.push_back(
+        {"health.request_timeout",
+         "health_check_request_timeout_secs",
+         {"DYN_HEALTH_CHECK_REQUEST_TIMEOUT"},
+         duration([](auto& s) -> auto& { return s.health.request_timeout; }, 1ms, day),
+         "",
+         "How long a probe waits for its first item, and for each further one."}
+    );
+    keys.push_back(
+        {"health.stream_timeout",
+         "",
+         {"DYN_HEALTH_CHECK_STREAM_TIMEOUT"},
+         duration([](auto& s) -> auto& { return s.health.stream_timeout; }, 1ms, day),
+         "",
+         "How long a probe may take until its end."}
+    );
+    keys.push_back(
+        {"health.busy_stall",
+         "health_check_busy_stall_secs",
+         {"DYN_HEALTH_CHECK_BUSY_STALL"},
+         duration([](auto& s) -> auto& { return s.health.busy_stall; }, 1ms, day),
+         "",
+         "How long a busy endpoint with a probe may go without progress."}
+    );
+    keys.push_back(
+        {"health.canary_withdraw",
+         "",
+         {"DYN_CANARY_WITHDRAW"},
+         boolean([](auto& s) -> auto& { return s.health.canary_withdraw; }),
+         "",
+         "An endpoint whose probe fails is taken out of discovery until one succeeds."}
+    );
+}
+
 void add_discovery_keys(std::vector<Key>& keys) {
     keys.push_back(
         {"discovery.backend",
@@ -164,7 +295,7 @@ void add_discovery_keys(std::vector<Key>& keys) {
     );
 }
 
-void add_etcd_and_nats_keys(std::vector<Key>& keys) {
+void add_etcd_keys(std::vector<Key>& keys) {
     keys.push_back(
         {"etcd.endpoints",
          "",
@@ -177,26 +308,86 @@ void add_etcd_and_nats_keys(std::vector<Key>& keys) {
          "",
          "Members of the etcd cluster."}
     );
-    keys.push_back(
-        {"etcd.lease_ttl",
-         "",
-         {"ETCD_LEASE_TTL"},
-         duration([](auto& s) -> auto& { return s.etcd.lease_ttl; }, 1s, day),
-         "",
-         "How long records outlive a process that died."}
+    const auto add_time = [&](std::string_view name,
+                              std::string_view variable,
+                              auto field,
+                              Duration least,
+                              Duration most,
+                              std::string_view meaning) {
+        keys.push_back({name, "", {variable}, duration(field, least, most), "", meaning});
+    };
+    add_time(
+        "etcd.lease_ttl",
+        "ETCD_LEASE_TTL",
+        [](auto& s) -> auto& { return s.etcd.lease_ttl; },
+        1s,
+        day,
+        "How long records outlive a process that died."
     );
-    keys.push_back(
-        {"nats.server",
-         "",
-         {"NATS_SERVER"},
-         text(
-             [](auto& s) -> auto& { return s.nats.server; },
-             "a nats:// or tls:// address",
-             is_nats_url
-         ),
-         "",
-         "The NATS server."}
+    add_time(
+        "etcd.startup_connect_timeout",
+        "ETCD_STARTUP_CONNECT_TIMEOUT_SECONDS",
+        [](auto& s) -> auto& { return s.etcd.startup_connect_timeout; },
+        1ms,
+        day,
+        "How long a process that starts waits for etcd's first answer."
     );
+    add_time(
+        "etcd.call_timeout",
+        "DYN_ETCD_CALL_TIMEOUT",
+        [](auto& s) -> auto& { return s.etcd.call_timeout; },
+        10ms,
+        1h,
+        "How long etcd is asked for one thing, all members and attempts together."
+    );
+    add_time(
+        "etcd.keepalive_interval",
+        "ETCD_KEEPALIVE_INTERVAL_SECONDS",
+        [](auto& s) -> auto& { return s.etcd.keepalive_interval; },
+        0s,
+        day,
+        "A silent connection to etcd is pinged after this; 0: never."
+    );
+    add_time(
+        "etcd.keepalive_timeout",
+        "ETCD_KEEPALIVE_TIMEOUT_SECONDS",
+        [](auto& s) -> auto& { return s.etcd.keepalive_timeout; },
+        1ms,
+        1h,
+        "How long the answer to a ping may take before the connection is given up."
+    );
+}
+
+void add_etcd_access_keys(std::vector<Key>& keys) {
+    const auto pem = "a PEM text or file, or nothing";
+    const auto add =
+        [&](std::string_view name, std::string_view variable, Kind kind, std::string_view meaning) {
+            keys.push_back({name, "", {variable}, std::move(kind), "", meaning});
+        };
+    add("etcd.auth_username",
+        "ETCD_AUTH_USERNAME",
+        text([](auto& s) -> auto& { return s.etcd.auth_username; }, "a name, or nothing", is_path),
+        "Who we are to an etcd that asks.");
+    add("etcd.auth_password",
+        "ETCD_AUTH_PASSWORD",
+        secret([](auto& s) -> auto& { return s.etcd.auth_password; }),
+        "The password of that user.");
+    add("etcd.auth_ca",
+        "ETCD_AUTH_CA",
+        text([](auto& s) -> auto& { return s.etcd.auth_ca; }, pem, is_path),
+        "Members must have a certificate of one of these authorities instead of the system's.");
+    add("etcd.auth_client_cert",
+        "ETCD_AUTH_CLIENT_CERT",
+        text([](auto& s) -> auto& { return s.etcd.auth_client_cert; }, pem, is_path),
+        "The certificate that members are shown, with its chain.");
+    add("etcd.auth_client_key",
+        "ETCD_AUTH_CLIENT_KEY",
+        secret([](auto& s) -> auto& { return s.etcd.auth_client_key; }),
+        "The key of that certificate: a PEM text or file.");
+    add("etcd.module",
+        "DYN_ETCD_MODULE",
+        text([](auto& s) -> auto& { return s.etcd.module; }, "a file, or nothing", is_path),
+        "The module that speaks with etcd, where it is not beside the program.");
 }
 
 void add_request_keys(std::vector<Key>& keys) {
@@ -527,45 +718,6 @@ void add_mux_liveness_keys(std::vector<Key>& keys) {
     );
 }
 
-void add_logging_keys(std::vector<Key>& keys) {
-    keys.push_back(
-        {"logging.filter",
-         "",
-         {"DYN_LOG"},
-         text(
-             [](auto& s) -> auto& { return s.logging.filter; },
-             "a log filter such as info,stator::transport=debug",
-             is_filter
-         ),
-         "",
-         "What is logged: a level, then target=level for parts."}
-    );
-    keys.push_back(
-        {"logging.jsonl",
-         "",
-         {"DYN_LOGGING_JSONL"},
-         boolean([](auto& s) -> auto& { return s.logging.jsonl; }),
-         "",
-         "One JSON object per line instead of text."}
-    );
-    keys.push_back(
-        {"logging.ansi",
-         "",
-         {"DYN_SDK_DISABLE_ANSI_LOGGING"},
-         boolean([](auto& s) -> auto& { return s.logging.ansi; }, true),
-         "",
-         "Colours on a terminal. The variable switches them off."}
-    );
-    keys.push_back(
-        {"logging.local_time",
-         "",
-         {"DYN_LOG_USE_LOCAL_TZ"},
-         boolean([](auto& s) -> auto& { return s.logging.local_time; }),
-         "",
-         "Times in the local zone instead of UTC."}
-    );
-}
-
 }  // namespace
 
 const std::vector<Key>& all_keys() {
@@ -573,10 +725,16 @@ const std::vector<Key>& all_keys() {
         std::vector<Key> made;
         add_runtime_keys(made);
         add_worker_keys(made);
+        add_control_keys(made);
         add_system_keys(made);
+        add_system_rule_keys(made);
+        add_health_keys(made);
         add_discovery_keys(made);
-        add_etcd_and_nats_keys(made);
+        add_etcd_keys(made);
+        add_etcd_access_keys(made);
+        add_nats_keys(made);
         add_request_keys(made);
+        add_event_keys(made);
         add_tcp_address_keys(made);
         add_tcp_limit_keys(made);
         add_tcp_response_keys(made);
@@ -587,6 +745,7 @@ const std::vector<Key>& all_keys() {
         add_mux_limit_keys(made);
         add_mux_liveness_keys(made);
         add_logging_keys(made);
+        add_log_shipping_keys(made);
         return made;
     }());
     return keys;

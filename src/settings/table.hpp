@@ -19,8 +19,17 @@ struct Key {
     std::string_view description;
 };
 
+// Of events and of NATS.
+void add_event_keys(std::vector<Key>& keys);
+void add_nats_keys(std::vector<Key>& keys);
+
 /// Every setting, in the order in which they are listed.
 const std::vector<Key>& all_keys();
+
+// Parts of it, each in its place.
+void add_control_keys(std::vector<Key>& keys);
+void add_logging_keys(std::vector<Key>& keys);
+void add_log_shipping_keys(std::vector<Key>& keys);
 
 /// Variables that are understood without being a setting: they say where settings are.
 inline constexpr std::string_view root_variable = "DYN_CONFIG_ROOT";

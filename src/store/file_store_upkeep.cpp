@@ -1,6 +1,7 @@
 // What a FileStore does by itself: follows changes, sweeps, keeps its own files there.
 #include <algorithm>
 #include <cerrno>
+#include <source_location>
 #include <utility>
 
 #include <fmt/format.h>
@@ -20,8 +21,12 @@ constexpr std::size_t files_per_turn = 128;
 /// A scan for an expiry comes that much after it, so that it finds it.
 constexpr Duration after_expiry = 5ms;
 
-void report(Severity severity, const std::string& what) {
-    sink().report(severity, "stator::store", what);
+void report(
+    Severity severity,
+    const std::string& what,
+    std::source_location where = std::source_location::current()
+) {
+    sink().report(severity, "stator::store", what, where);
 }
 
 }  // namespace

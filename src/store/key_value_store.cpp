@@ -1,6 +1,7 @@
 #include "stator/store/key_value_store.hpp"
 
 #include <algorithm>
+#include <source_location>
 #include <utility>
 
 #include <fmt/format.h>
@@ -9,6 +10,7 @@
 #include "stator/runtime/timer.hpp"
 #include "stator/store/keys.hpp"
 #include "store/lease_body.hpp"
+#include "store/session_body.hpp"
 
 namespace stator::store {
 
@@ -26,18 +28,13 @@ void check_prefix(std::string_view prefix) {
     if (const auto parts = split_prefix(prefix); !parts) throw parts.error();
 }
 
-void check_write(std::string_view key, std::string_view value) {
-    check_key(key);
-    if (value.empty() || value.size() > max_value_size)
-        throw Error{
-            ErrorCode::invalid_request,
-            "store.value",
-            fmt::format("the value of {} has {} bytes, not 1 to 1 MiB", key, value.size())
-        };
-}
-
-void report(Severity severity, std::string_view backend, std::string_view what) {
-    sink().report(severity, "stator::store", fmt::format("{} store: {}", backend, what));
+void report(
+    Severity severity,
+    std::string_view backend,
+    std::string_view what,
+    std::source_location where = std::source_location::current()
+) {
+    sink().report(severity, "stator::store", fmt::format("{} store: {}", backend, what), where);
 }
 
 }  // namespace
@@ -47,12 +44,14 @@ void KeyValueStore::check_open() const {
         throw Error{ErrorCode::unavailable, "store.closed", "the store is closed"};
 }
 
-/// Runs the backend's work on the loop, with the store kept alive meanwhile.
-template <class T>
-Task<T> KeyValueStore::here(Task<T> work) {
-    check_open();
-    const auto self = shared_from_this();
-    co_return co_await on_loop(loop_, std::move(work));
+void KeyValueStore::check_write(std::string_view key, std::string_view value) {
+    check_key(key);
+    if (value.empty() || value.size() > max_value_size)
+        throw Error{
+            ErrorCode::invalid_request,
+            "store.value",
+            fmt::format("the value of {} has {} bytes, not 1 to 1 MiB", key, value.size())
+        };
 }
 
 Task<Lease> KeyValueStore::grant_lease(LeaseOptions options) {
@@ -83,6 +82,11 @@ Task<bool> KeyValueStore::create(std::string key, std::string value, Lease lease
     co_return co_await here(create_here({std::move(key), std::move(value), std::move(lease)}));
 }
 
+Task<bool> KeyValueStore::claim(std::string key, std::string value, Lease lease) {
+    check_write(key, value);
+    co_return co_await here(claim_here({std::move(key), std::move(value), std::move(lease)}));
+}
+
 Task<> KeyValueStore::create_or_validate(std::string key, std::string value, Lease lease) {
     // Twice: an entry that is gone when it is compared leaves the place free.
     for (int attempt = 0; attempt < 2; ++attempt) {
@@ -101,6 +105,24 @@ Task<bool> KeyValueStore::remove(std::string key) {
     co_return co_await here(do_remove(std::move(key)));
 }
 
+Task<bool> KeyValueStore::replace(Replacement change) {
+    check_key(change.old);
+    check_write(change.key, change.value);
+    if (change.old == change.key)
+        throw Error{
+            ErrorCode::invalid_request,
+            "store.key",
+            fmt::format("{} cannot take its own place", change.key)
+        };
+    co_return co_await here(replace_here(std::move(change)));
+}
+
+Task<> KeyValueStore::remove_own(std::string key, std::string value, Lease lease) {
+    check_write(key, value);
+    if (lease.state() == LeaseState::revoked) co_return;
+    co_await here(remove_own_here({std::move(key), std::move(value), std::move(lease)}));
+}
+
 Task<Watch> KeyValueStore::watch(std::string prefix) {
     check_prefix(prefix);
     co_return co_await here(do_watch(std::move(prefix)));
@@ -114,6 +136,56 @@ Task<> KeyValueStore::put_here(Write write) {
 Task<bool> KeyValueStore::create_here(Write write) {
     auto body = co_await body_for(std::move(write.lease));
     co_return co_await do_create(std::move(write.key), std::move(write.value), std::move(body));
+}
+
+Task<bool> KeyValueStore::replace_here(Replacement change) {
+    auto body = co_await body_for(std::move(change.lease));
+    Entry entry{.key = std::move(change.key), .value = std::move(change.value)};
+    co_return co_await do_replace(std::move(change.old), std::move(entry), std::move(body));
+}
+
+/// In two steps. The new key comes first: who looks in between still finds one of them.
+Task<bool> KeyValueStore::do_replace(
+    std::string old, Entry entry, std::shared_ptr<LeaseBody> lease
+) {
+    if (!co_await do_create(entry.key, entry.value, lease)) {
+        // One that was tried before and got half of the way has left it.
+        const auto known = lease->keys.find(entry.key);
+        if (known == lease->keys.end() || known->second != entry.value) co_return false;
+    }
+    co_await do_remove(std::move(old));
+    co_return true;
+}
+
+Task<bool> KeyValueStore::claim_here(Write write) {
+    auto body = co_await body_for(std::move(write.lease));
+    co_return co_await do_claim(std::move(write.key), std::move(write.value), std::move(body));
+}
+
+Task<> KeyValueStore::remove_own_here(Write write) {
+    // One that is being revoked takes the key along.
+    if (write.lease && write.lease.token().cancelled()) co_return;
+    auto body = co_await body_for(std::move(write.lease));
+    co_await do_remove_own(std::move(write.key), std::move(write.value), std::move(body));
+}
+
+Task<bool> KeyValueStore::do_claim(
+    std::string key, std::string value, std::shared_ptr<LeaseBody> lease
+) {
+    if (co_await do_create(key, value, lease)) co_return true;
+    if (!lease->keys.contains(key)) co_return false;
+    co_await do_put(std::move(key), std::move(value), std::move(lease));
+    co_return true;
+}
+
+Task<> KeyValueStore::do_remove_own(
+    std::string key, std::string value, std::shared_ptr<LeaseBody> lease
+) {
+    if (!lease->keys.contains(key)) {
+        const auto found = co_await do_get(key);
+        if (!found || found->value != value) co_return;
+    }
+    (void)co_await do_remove(std::move(key));
 }
 
 Task<std::shared_ptr<LeaseBody>> KeyValueStore::body_for(Lease lease) {
@@ -145,7 +217,7 @@ std::shared_ptr<LeaseBody> KeyValueStore::add_lease(
     return body;
 }
 
-/// One renewal, with its outcome in the lease's state. Reports transitions, not attempts.
+/// Reports transitions, not attempts.
 Task<> KeyValueStore::renew(std::shared_ptr<LeaseBody> lease) {
     const auto begun = loop_.now();
     sink().gauge("lease_slack_seconds", std::chrono::duration<double>{lease->slack(begun)}.count());
@@ -210,6 +282,9 @@ Task<> KeyValueStore::close_here(Deadline deadline) {
     close_by_ = deadline;
     const auto leases = leases_;
     for (const auto& lease : leases) lease->token.cancel(CancelReason::shutdown);
+    for (const auto& item : sessions_) {
+        if (const auto session = item.lock()) session->token.cancel(CancelReason::shutdown);
+    }
     for (const auto& lease : leases) (void)co_await as_result(lease->finished());
     co_await scope_.close(CancelReason::shutdown);
     (void)co_await as_result(do_close());

@@ -8,6 +8,8 @@
 
 namespace stator::store {
 
+using namespace std::chrono_literals;
+
 std::string_view to_string(LeaseState state) noexcept {
     switch (state) {
         case LeaseState::alive:
@@ -39,6 +41,21 @@ bool LeaseBody::set_state(LeaseState state) noexcept {
     return true;
 }
 
+bool LeaseBody::set_lost(const std::string& key, bool lost) {
+    {
+        const std::lock_guard guard{lost_lock_};
+        const bool changed = lost ? lost_.insert(key).second : lost_.erase(key) != 0;
+        if (!changed) return false;
+    }
+    changes_.advance();
+    return true;
+}
+
+bool LeaseBody::lost(const std::string& key) const {
+    const std::lock_guard guard{lost_lock_};
+    return lost_.contains(key);
+}
+
 void LeaseBody::attempted(TimePoint when) noexcept {
     attempted_at_.store(when.time_since_epoch().count(), std::memory_order_relaxed);
 }
@@ -48,8 +65,12 @@ void LeaseBody::renewed(TimePoint when) noexcept {
 }
 
 Deadline LeaseBody::next_renewal() const noexcept {
-    const Duration last{attempted_at_.load(std::memory_order_relaxed)};
-    return Deadline::at(TimePoint{last + terms.period});
+    const TimePoint last{Duration{attempted_at_.load(std::memory_order_relaxed)}};
+    if (terms.period > Duration::zero()) return Deadline::at(last + terms.period);
+    const TimePoint end{Duration{renewed_at_.load(std::memory_order_relaxed)} + terms.ttl};
+    // The nearer the end the more often, but a lost lease is no reason to hurry any more.
+    const auto least = std::clamp<Duration>(terms.ttl / 20, 100ms, 1s);
+    return Deadline::at(last + std::max<Duration>((end - last) / 2, least));
 }
 
 Duration LeaseBody::slack(TimePoint now) const noexcept {
@@ -101,7 +122,13 @@ Task<LeaseState> wait_for_state(std::shared_ptr<LeaseBody> body, LeaseState seen
     }
 }
 
+Task<> wait_for_version(std::shared_ptr<LeaseBody> body, std::uint64_t seen) {
+    (void)co_await body->changes().wait_past(seen);
+}
+
 Task<> nothing() { co_return; }
+
+Task<> never() { (void)co_await sleep_until(Deadline::never()); }
 
 Task<LeaseState> never_changes() {
     co_await sleep_until(Deadline::never());
@@ -121,6 +148,14 @@ Task<> Lease::refresh() const {
 }
 
 Task<> Lease::revoke() const { return body_ ? revoke_body(body_) : nothing(); }
+
+bool Lease::lost(const std::string& key) const { return body_ && body_->lost(key); }
+
+std::uint64_t Lease::version() const noexcept { return body_ ? body_->changes().version() : 0; }
+
+Task<> Lease::wait_past(std::uint64_t seen) const {
+    return body_ ? wait_for_version(body_, seen) : never();
+}
 
 Task<LeaseState> Lease::wait_for_change(LeaseState seen) const {
     return body_ ? wait_for_state(body_, seen) : never_changes();

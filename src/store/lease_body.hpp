@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "stator/base/error.hpp"
@@ -24,7 +26,7 @@ public:
     struct Terms {
         std::uint64_t id = 0;
         Duration ttl{};
-        Duration period{};  ///< between renewals
+        Duration period{};  ///< between renewals; zero: half of what is left
     };
     LeaseBody(std::weak_ptr<KeyValueStore> store, Terms terms, const CancellationToken& bound_to);
 
@@ -45,6 +47,10 @@ public:
     }
     VersionGate& changes() noexcept { return changes_; }
 
+    /// Somebody else holds the key, or no longer; true if that is a change.
+    bool set_lost(const std::string& key, bool lost);
+    bool lost(const std::string& key) const;
+
     void attempted(TimePoint when) noexcept;
     void renewed(TimePoint when) noexcept;
     Deadline next_renewal() const noexcept;
@@ -61,6 +67,8 @@ private:
     std::atomic<Duration::rep> attempted_at_;
     std::atomic<Duration::rep> renewed_at_;
     VersionGate changes_;
+    mutable std::mutex lost_lock_;
+    std::set<std::string, std::less<>> lost_;
     std::optional<Error> error_;  // written before `finished_` is set, read after
     Event finished_;
 };

@@ -9,7 +9,12 @@ namespace stator::store {
 
 void WatchHub::put(Entry entry) {
     const std::lock_guard guard{lock_};
-    push_locked(WatchEvent{.kind = WatchEvent::Kind::put, .entries = {}, .entry = entry});
+    push_locked(WatchEvent{
+        .kind = WatchEvent::Kind::put,
+        .entries = {},
+        .entry = entry,
+        .learned = Clock::current().now(),
+    });
     auto key = entry.key;
     entries_.insert_or_assign(std::move(key), std::move(entry));
 }
@@ -18,18 +23,32 @@ void WatchHub::remove(std::string_view key) {
     const std::lock_guard guard{lock_};
     const auto found = entries_.find(key);
     if (found == entries_.end()) return;
-    Entry gone{.key = found->first, .value = {}, .revision = found->second.revision};
+    Entry gone = std::move(found->second);
+    gone.value.clear();
     entries_.erase(found);
-    push_locked(
-        WatchEvent{.kind = WatchEvent::Kind::removed, .entries = {}, .entry = std::move(gone)}
-    );
+    push_locked(WatchEvent{
+        .kind = WatchEvent::Kind::removed,
+        .entries = {},
+        .entry = std::move(gone),
+        .learned = Clock::current().now(),
+    });
+}
+
+void WatchHub::replace(Entries entries) {
+    const std::lock_guard guard{lock_};
+    if (entries == entries_) return;
+    entries_ = std::move(entries);
+    resync_locked();
 }
 
 void WatchHub::resync() {
     const std::lock_guard guard{lock_};
+    resync_locked();
+}
+
+void WatchHub::resync_locked() {
     for (WatchQueue* queue : queues_) {
-        queue->deltas_.clear();
-        queue->snapshot_due_ = true;
+        queue->owe_snapshot_locked();
         queue->filled_.set();
     }
 }
@@ -59,6 +78,11 @@ std::size_t WatchHub::size() const {
     return entries_.size();
 }
 
+bool WatchHub::watched() const {
+    const std::lock_guard guard{lock_};
+    return !queues_.empty();
+}
+
 std::shared_ptr<WatchQueue> WatchHub::subscribe(std::string prefix) {
     return std::make_shared<WatchQueue>(shared_from_this(), std::move(prefix));
 }
@@ -76,8 +100,7 @@ void WatchHub::push_locked(const WatchEvent& event) {
     for (WatchQueue* queue : queues_) {
         if (queue->snapshot_due_ || !event.entry.key.starts_with(queue->prefix_)) continue;
         if (queue->deltas_.size() == limit_) {
-            queue->deltas_.clear();
-            queue->snapshot_due_ = true;
+            queue->owe_snapshot_locked();
             sink().count("store_watch_resyncs_total", 1);
         } else {
             queue->deltas_.push_back(event);
@@ -98,6 +121,12 @@ WatchQueue::~WatchQueue() {
     std::erase(hub_->queues_, this);
 }
 
+void WatchQueue::owe_snapshot_locked() {
+    deltas_.clear();
+    if (!snapshot_due_) due_since_ = Clock::current().now();
+    snapshot_due_ = true;
+}
+
 void WatchQueue::close() {
     const std::lock_guard guard{hub_->lock_};
     close_locked(std::nullopt);
@@ -115,7 +144,10 @@ bool WatchQueue::take(std::optional<WatchEvent>& event) {
     if (snapshot_due_ && !closed_) {
         snapshot_due_ = false;
         event = WatchEvent{
-            .kind = WatchEvent::Kind::snapshot, .entries = hub_->list_locked(prefix_), .entry = {}
+            .kind = WatchEvent::Kind::snapshot,
+            .entries = hub_->list_locked(prefix_),
+            .entry = {},
+            .learned = due_since_,
         };
         return true;
     }

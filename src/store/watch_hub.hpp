@@ -31,6 +31,8 @@ public:
     void put(Entry entry);
     /// Does nothing for a key that is not there.
     void remove(std::string_view key);
+    /// Makes `entries` all there is: a snapshot for every watcher, if that changes anything.
+    void replace(Entries entries);
     /// Makes every watcher's next event a snapshot.
     void resync();
     /// Ends every watch, present and future, after what waits: with the error, or as an end.
@@ -39,6 +41,8 @@ public:
     std::optional<Entry> find(std::string_view key) const;
     std::vector<Entry> list(std::string_view prefix) const;
     std::size_t size() const;
+    /// Whether there is a watcher.
+    bool watched() const;
 
     std::shared_ptr<WatchQueue> subscribe(std::string prefix);
 
@@ -46,6 +50,7 @@ private:
     friend class WatchQueue;
     std::vector<Entry> list_locked(std::string_view prefix) const;
     void push_locked(const WatchEvent& event);
+    void resync_locked();
 
     const std::size_t limit_;
     mutable std::mutex lock_;
@@ -72,11 +77,13 @@ private:
     friend class Watch;
     bool take(std::optional<WatchEvent>& event);
     void close_locked(std::optional<Error> error);
+    void owe_snapshot_locked();
 
     const std::shared_ptr<WatchHub> hub_;
     const std::string prefix_;
     std::deque<WatchEvent> deltas_;
     bool snapshot_due_ = true;
+    TimePoint due_since_ = Clock::current().now();
     bool closed_ = false;
     std::optional<Error> error_;
     Event filled_;

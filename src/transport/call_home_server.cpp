@@ -110,7 +110,7 @@ private:
         return true;
     }
 
-    std::array<std::byte, 1024> space_{};
+    std::array<std::byte, 4096> space_;
     std::size_t size_ = 0;
     std::size_t header_ = 0;
 };
@@ -160,10 +160,10 @@ std::size_t CallHomeServer::expected() const noexcept {
 }
 
 Task<> CallHomeServer::accept_loop() {
-    while (auto accepted = co_await listener_->accept()) greet(std::move(*accepted));
+    while (auto accepted = co_await listener_->accept()) admit(std::move(*accepted));
 }
 
-void CallHomeServer::greet(net::Accepted accepted) {
+void CallHomeServer::admit(net::Accepted accepted) {
     auto greeting = std::make_unique<Greeting>(options_.security.secure(std::move(accepted)));
     // Mostly the handshake is there already, for the worker writes it with the connect.
     if (read_greeting(*greeting)) return;
@@ -211,40 +211,32 @@ void CallHomeServer::give_away(Greeting& greeting) {
     if (loop >= loops_.size() || loops_[loop] == nullptr)
         return refuse(greeting.accepted, bad_greeting("nobody waits for that subject"));
     const bool response = greeting.handshake.stream_type == dynamo::StreamType::response;
-    scope_.spawn_on(
-        *loops_[loop],
-        hand_over(
-            rooms_[loop],
-            *subject,
-            response ? Direction::response : Direction::request,
-            std::move(greeting.accepted),
-            greeting.rest()
-        )
-    );
+    Caller caller{
+        .subject = *subject,
+        .direction = response ? Direction::response : Direction::request,
+        .connection = std::move(greeting.accepted),
+        .rest = greeting.rest(),
+    };
+    if (loops_[loop] == Loop::current()) return hand_over(*rooms_[loop], std::move(caller));
+    scope_.spawn_on(*loops_[loop], hand_over_there(rooms_[loop], std::move(caller)));
 }
 
-Task<> CallHomeServer::hand_over(
-    std::shared_ptr<Room> room,
-    Subject subject,
-    Direction direction,
-    net::Accepted accepted,
-    Bytes rest
-) {
-    const auto found = room->expected.find(subject);
-    if (found == room->expected.end() || found->second.direction != direction) {
+Task<> CallHomeServer::hand_over_there(std::shared_ptr<Room> room, Caller caller) {
+    // Not a parameter any more: those go where the frame goes.
+    auto here = std::move(caller);
+    hand_over(*room, std::move(here));
+    co_return;
+}
+
+void CallHomeServer::hand_over(Room& room, Caller caller) noexcept {
+    const auto found = room.expected.find(caller.subject);
+    if (found == room.expected.end() || found->second.direction != caller.direction) {
         sink().count("dynamo_call_home_refused_total", 1);
-        accepted.reset();
-        co_return;
-    }
-    std::unique_ptr<net::Stream> stream;
-    try {
-        stream = std::move(accepted).attach();
-    } catch (const Error&) {
-        co_return;  // gone already; the call learns it as it learns of one that never came
+        return caller.connection.reset();
     }
     HomeCall& call = *found->second.call;
-    room->expected.erase(found);
-    call.on_home(std::move(stream), std::move(rest));
+    room.expected.erase(found);
+    call.on_home(std::move(caller.connection), std::move(caller.rest));
 }
 
 void CallHomeServer::refuse(net::Accepted& accepted, const Error& why) {

@@ -25,6 +25,8 @@ bool ClientCall::send(Bytes item) {
     if (ended_ || half_closed_) return false;
     const auto status = send_item(std::move(item));
     write_wait_ = status == SendStatus::wait;
+    // The answer may come by another way, and be on its way still.
+    half_closed_ = status == SendStatus::gone;
     return status != SendStatus::gone;
 }
 

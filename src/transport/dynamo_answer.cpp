@@ -19,15 +19,21 @@ namespace {
 /// What a client says on this connection is a word at a time.
 constexpr dynamo::MessageLimits word_limits{.header = 64, .body = 0};
 
-Task<std::unique_ptr<net::Stream>> dial(
-    net::Security security, net::Address address, Duration limit
+/// The original publishes numbers only.
+Task<std::unique_ptr<net::Stream>> dial_by_name(DynamoPlane* plane, net::Address address) {
+    const auto until = Deadline::in(plane->config().connect_timeout);
+    address.host = co_await with_deadline(until, net::resolve(address.host));
+    auto stream = plane->start_dial(address);
+    if (!stream) throw Error{ErrorCode::internal, "a name was resolved to a name"};
+    if (!*stream) throw stream->error();
+    co_return std::move(**stream);
+}
+
+Task<Result<std::unique_ptr<net::Stream>>> dialled(
+    DynamoPlane* plane, Dialled begun, net::Address address
 ) {
-    // The original publishes numbers only.
-    if (!address.is_numeric())
-        address.host = co_await with_deadline(Deadline::in(limit), net::resolve(address.host));
-    auto stream = security.start_dial(address);
-    if (!stream) throw stream.error();
-    co_return std::move(*stream);
+    if (begun) co_return std::move(*begun);
+    co_return co_await as_result(dial_by_name(plane, std::move(address)));
 }
 
 }  // namespace
@@ -41,7 +47,8 @@ DynamoAnswer::DynamoAnswer(DynamoPlane& plane, Home home, PayloadCodec codec)
       loop_{*Loop::current()},
       home_{std::move(home)},
       codec_{codec},
-      reader_{word_limits} {
+      reader_{word_limits},
+      link_{*this, plane.config().most_unwritten, plane.config().process.get()} {
     plane_.answer_opened();
     // They leave together with the first items, if those are ready at once.
     dynamo::put_handshake(link_.output(), home_.info.subject, dynamo::StreamType::response);
@@ -58,16 +65,43 @@ void DynamoAnswer::expect_input(const Home& home) {
     input_ = std::make_unique<DynamoInput>(*this, home.address, home.info.subject, plane_.config());
 }
 
+namespace {
+
+/// Why a call is refused before it is accepted: this process cannot connect to its home.
+Result<void> shortage_of(const Dialled& dialled) {
+    if (!dialled || *dialled || dialled->error().code() != ErrorCode::overloaded) return {};
+    return std::unexpected{dialled->error()};
+}
+
+}  // namespace
+
+Result<void> DynamoAnswer::dial() {
+    // In the order in which the original connects.
+    if (input_) {
+        dialled_input_ = plane_.start_dial(input_->address());
+        if (auto possible = shortage_of(dialled_input_); !possible) return possible;
+    }
+    // Connected when there is something to say: whoever accepts should find it there.
+    if (auto opened = plane_.open_outgoing(home_.address); !opened) {
+        dialled_ = plane_.start_dial(home_.address);
+    } else if (*opened) {
+        outgoing_ = std::move(**opened);
+    } else {
+        dialled_ = std::unexpected{std::move(*opened).error()};
+    }
+    return shortage_of(dialled_);
+}
+
 Task<> DynamoAnswer::run(std::shared_ptr<DynamoAnswer> self) {
+    auto outgoing = std::exchange(self->outgoing_, std::nullopt);
+    if (outgoing && self->leave_at_once(std::move(*outgoing))) co_return;
     const auto& config = self->plane_.config();
     // A handler that was quick has ended already.
     self->limit(
         self->ended_ ? std::min(config.connect_timeout, config.close_timeout)
                      : config.connect_timeout
     );
-    auto stream = co_await as_result(
-        dial(self->plane_.security(), self->home_.address, config.connect_timeout)
-    );
+    auto stream = co_await dialled(&self->plane_, std::move(self->dialled_), self->home_.address);
     if (stream) {
         co_await self->link_.run(std::move(*stream));
     } else {
@@ -76,11 +110,30 @@ Task<> DynamoAnswer::run(std::shared_ptr<DynamoAnswer> self) {
     self->close();
 }
 
+/// Begins to connect. An answer that is complete already mostly fits into one write, behind which
+/// there is nothing to wait for. True when it is over, one way or the other; else there is a
+/// stream.
+bool DynamoAnswer::leave_at_once(net::Outgoing connection) {
+    if (link_.closed()) return true;
+    if (const auto begun = connection.connect(); !begun) {
+        lost(begun.error());
+    } else if (ended_ && link_.write_first(connection)) {
+        plane_.see_off(std::move(connection));
+    } else if (!link_.closed()) {
+        try {
+            dialled_ = std::move(connection).attach();
+            return false;
+        } catch (const Error& error) {
+            lost(error);
+        }
+    }
+    close();
+    return true;
+}
+
 Task<> DynamoAnswer::run_input(std::shared_ptr<DynamoAnswer> self) {
-    const auto& plane = self->plane_;
-    auto stream = co_await as_result(
-        dial(plane.security(), self->input_->address(), plane.config().connect_timeout)
-    );
+    auto stream =
+        co_await dialled(&self->plane_, std::move(self->dialled_input_), self->input_->address());
     if (stream) {
         co_await self->input_->run(std::move(*stream));
     } else {
@@ -89,9 +142,10 @@ Task<> DynamoAnswer::run_input(std::shared_ptr<DynamoAnswer> self) {
     }
 }
 
-SendStatus DynamoAnswer::send(Bytes item, bool end) {
+SendStatus DynamoAnswer::send(Bytes item, bool end, bool annotated) {
     if (link_.closed() || ended_) return SendStatus::gone;
-    dynamo::put_item(link_.output(), codec_, std::move(item));
+    const auto form = annotated ? dynamo::ItemForm::annotated : dynamo::ItemForm::value;
+    dynamo::put_item(link_.output(), codec_, std::move(item), false, form);
     if (end) {
         finish();
     } else {

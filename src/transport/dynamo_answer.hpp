@@ -22,6 +22,9 @@ namespace stator::transport {
 class DynamoPlane;
 class DynamoServerCall;
 
+/// A connection that has been begun, or cannot be; nothing where a name has to be resolved first.
+using Dialled = std::optional<Result<std::unique_ptr<net::Stream>>>;
+
 /// Calls home, writes handshake, prologue, items and the end, and hears the caller's stop and kill.
 ///
 /// Shared by the call that it answers and the tasks that run it: it outlives the call until the
@@ -40,6 +43,10 @@ public:
 
     /// The request is a stream, which waits there.
     void expect_input(const Home& home);
+    /// Begins to connect to where addresses are numbers; after `expect_input`, before the runs.
+    /// Errors: `overloaded` when this process has no descriptor left for it, or no port: nothing is
+    /// to be run then.
+    Result<void> dial();
     /// Until the connection has ended. Never throws.
     static Task<> run(std::shared_ptr<DynamoAnswer> self);
     /// The same for that of the request's stream. Precondition: expect_input.
@@ -47,7 +54,7 @@ public:
 
     // For the call.
     void serve(DynamoServerCall* call) noexcept { call_ = call; }
-    SendStatus send(Bytes item, bool end);
+    SendStatus send(Bytes item, bool end, bool annotated);
     void end() noexcept;
     void fail(const Error& error) noexcept;
     void consumed(std::size_t size) noexcept;
@@ -81,6 +88,7 @@ private:
     void all_written() noexcept override;
     void lost(const Error& why) noexcept override;
 
+    bool leave_at_once(net::Outgoing connection);
     Result<void> hear(const dynamo::Message& message);
     void finish() noexcept;
     void left() noexcept;
@@ -94,7 +102,10 @@ private:
     const PayloadCodec codec_;
     DynamoServerCall* call_ = nullptr;
     dynamo::MessageReader reader_;
-    DynamoLink link_{*this};
+    DynamoLink link_;
+    std::optional<net::Outgoing> outgoing_;  // not connected yet
+    Dialled dialled_;
+    Dialled dialled_input_;
     LimitTimer timer_{*this};
     std::uint64_t seen_written_ = 0;  // when the time was last looked at
     bool stopped_ = false;

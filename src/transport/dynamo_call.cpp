@@ -1,23 +1,26 @@
 #include "stator/transport/dynamo_call.hpp"
 
 #include "stator/runtime/combinators.hpp"
+#include "stator/transport/request_carrier.hpp"
 #include "transport/dynamo_exchange.hpp"
 
 namespace stator::transport {
 
 DynamoCall::DynamoCall(
-    std::shared_ptr<DynamoRequestConnection> connection,
+    std::shared_ptr<RequestCarrier> carrier,
     std::shared_ptr<CallHomeServer> home,
     std::string_view path,
     PayloadCodec codec
 )
-    : exchange_{std::make_shared<DynamoExchange>(
-          *this, std::move(connection), std::move(home), path, codec
-      )} {}
+    : exchange_{
+          std::make_shared<DynamoExchange>(*this, std::move(carrier), std::move(home), path, codec)
+      } {}
 
 DynamoCall::~DynamoCall() { exchange_->drop(); }
 
 Task<> DynamoCall::openable() { co_await when_any(exchange_->uncongested(), changed()); }
+
+void DynamoCall::expect_annotated() noexcept { exchange_->expect_annotated(); }
 
 void DynamoCall::instance_gone() noexcept {
     if (!over()) exchange_->instance_gone();

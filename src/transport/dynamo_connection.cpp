@@ -26,7 +26,8 @@ DynamoConnection::DynamoConnection(DynamoPlane& plane, net::Address peer)
     : plane_{plane},
       loop_{*Loop::current()},
       peer_{std::move(peer)},
-      reader_{plane.config().max_request} {}
+      reader_{plane.config().max_request, plane.config().process},
+      link_{*this, plane.config().most_unwritten, plane.config().process.get()} {}
 
 DynamoConnection::~DynamoConnection() { loop_.remove_timer(timer_); }
 
@@ -43,51 +44,57 @@ void DynamoConnection::received(std::size_t size) {
 
 void DynamoConnection::take_frames() {
     while (!link_.full()) {
-        const auto read = reader_.next();
+        auto read = reader_.next();
         if (!read) return refuse(read.error());
-        const auto& frame = *read;
+        auto& frame = *read;
         if (!frame) {
             link_.resume();
             return watch_frame();
         }
         ++frames_;
-        dynamo::put_ack(link_.output(), plane_.accept(*frame, peer_));
+        dynamo::put_ack(link_.output(), plane_.accept(std::move(*frame), peer_));
         link_.touch();
     }
     link_.pause();
+    link_.expect_reader(plane_.config().close_timeout);
 }
 
 /// The stream of frames is of no more use.
 void DynamoConnection::refuse(const Error& error) {
     plane_.violated(peer_, error);
     dynamo::put_ack(link_.output(), dynamo::read_error_text(error));
-    link_.close_when_written();
+    link_.close_when_written(plane_.config().close_timeout);
 }
 
-void DynamoConnection::peer_finished() noexcept { link_.close_when_written(); }
+void DynamoConnection::peer_finished() noexcept {
+    link_.close_when_written(plane_.config().close_timeout);
+}
 
 void DynamoConnection::writable() noexcept { take_frames(); }
 
-void DynamoConnection::lost(const Error&) noexcept { loop_.remove_timer(timer_); }
+void DynamoConnection::lost(const Error& why) noexcept {
+    if (why.detail() == "dynamo.unread") plane_.violated(peer_, why);
+    loop_.remove_timer(timer_);
+}
 
 void DynamoConnection::watch_frame() noexcept {
-    if (reader_.pending() == 0 || timer_.waiting()) return;
+    if (reader_.begun() == 0 || timer_.waiting()) return;
     frames_then_ = frames_;
-    pending_then_ = reader_.pending();
+    begun_then_ = reader_.begun();
     timer_.when = loop_.now() + plane_.config().frame_timeout;
     loop_.add_timer(timer_);
 }
 
 void DynamoConnection::on_frame_time() noexcept {
-    const auto pending = reader_.pending();
-    if (pending == 0 || link_.paused()) return;
-    if (frames_ != frames_then_ || pending >= pending_then_ + least_progress) return watch_frame();
+    const auto begun = reader_.begun();
+    if (begun == 0 || link_.paused()) return;
+    if (frames_ != frames_then_ || begun >= begun_then_ + least_progress) return watch_frame();
     plane_.violated(
         peer_,
         Error{
             ErrorCode::protocol,
             "dynamo.half_frame",
-            fmt::format("{} bytes of a request and not the rest in time", pending)
+            fmt::format("{} bytes of a request and not the rest in time", begun)
         }
     );
     link_.close();

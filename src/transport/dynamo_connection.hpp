@@ -16,7 +16,8 @@ class DynamoPlane;
 
 /// Reads request frames and acknowledges them in their order, at the end of the turn that read
 /// them. Lives in the frame of the task that serves it. Loop-affine. A client that does not read
-/// its acknowledgements is not read from; one that leaves a frame incomplete is closed.
+/// its acknowledgements is not read from, and closed when that lasts; so is one that leaves a frame
+/// incomplete.
 class DynamoConnection final : DynamoLinkUser {
 public:
     DynamoConnection(DynamoPlane& plane, net::Address peer);
@@ -48,11 +49,11 @@ private:
     Loop& loop_;
     const net::Address peer_;
     dynamo::RequestReader reader_;
-    DynamoLink link_{*this};
+    DynamoLink link_;
     FrameTimer timer_{*this};
     std::uint64_t frames_ = 0;
     std::uint64_t frames_then_ = 0;  // when the time was last looked at
-    std::size_t pending_then_ = 0;
+    std::size_t begun_then_ = 0;
 };
 
 }  // namespace stator::transport

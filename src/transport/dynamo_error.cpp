@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "stator/codec/dynamo_error_names.hpp"
 #include "stator/codec/utf8.hpp"
 #include "stator/transport/mux_error.hpp"
 #include "transport/dynamo_fields.hpp"
@@ -15,40 +16,6 @@ namespace stator::transport::dynamo {
 namespace {
 
 using enum ErrorCode;
-
-/// What we write for each of our classes.
-struct Ours {
-    ErrorCode code;
-    std::string_view type;
-    bool backend;
-    std::string_view error_class;
-    std::string_view reason;
-};
-
-// Whether a router puts the instance aside hangs on the type alone: EngineShutdown does it, the
-// other types here do not. Types that 1.4 does not know would make it fail, so "Unknown" stands
-// where it has none. A deadline has a reason that is not tried again elsewhere.
-constexpr std::array ours{
-    Ours{invalid_request, "InvalidArgument", true, "InvalidRequest", "backend.invalid_argument"},
-    Ours{unauthenticated, "Unknown", false, "Unauthenticated", "request.unauthenticated"},
-    Ours{permission_denied, "Unknown", false, "PermissionDenied", "request.permission_denied"},
-    Ours{not_found, "Unknown", false, "NotFound", "request.not_found"},
-    Ours{already_exists, "Unknown", false, "Conflict", "request.conflict"},
-    Ours{
-        payload_too_large, "InvalidArgument", false, "PayloadTooLarge", "request.payload_too_large"
-    },
-    Ours{overloaded, "ResourceExhausted", false, "CapacityExhausted", "capacity.worker_overloaded"},
-    Ours{unavailable, "CannotConnect", true, "Unavailable", "backend.cannot_connect"},
-    Ours{draining, "EngineShutdown", true, "Unavailable", "backend.engine_shutdown"},
-    Ours{cancelled, "Cancelled", true, "Cancelled", "backend.cancelled"},
-    Ours{
-        deadline_exceeded, "ResponseTimeout", true, "DeadlineExceeded", "request.deadline_exceeded"
-    },
-    Ours{disconnected, "Disconnected", true, "Unavailable", "backend.disconnected"},
-    Ours{protocol, "Unknown", true, "BackendProtocol", "backend.protocol"},
-    Ours{unimplemented, "Unknown", false, "NotImplemented", "runtime.not_implemented"},
-    Ours{internal, "Unknown", true, "Internal", "backend.unknown"},
-};
 
 /// What each class means when no reason says more.
 struct Class {
@@ -241,7 +208,7 @@ Error with_diagnostic(Error error, const ErrorObject& object) {
 std::unique_ptr<ErrorObject> to_cause(const Error* cause, std::size_t depth);
 
 ErrorObject to_object(const Error& error, std::size_t depth) {
-    const auto& row = *std::ranges::find(ours, error.code(), &Ours::code);
+    const auto& row = dynamo_error_names(error.code());
     ErrorObject object;
     object.type = row.type;
     object.backend = row.backend;

@@ -33,13 +33,12 @@ std::string traceparent(const TraceContext& trace) {
     return fmt::format("00-{}-{}-{:02x}", hex(trace.trace_id), hex(trace.span_id), trace.flags);
 }
 
-dynamo::TransportHeaders transport_headers(const CallHead& head, std::string_view path) {
+dynamo::TransportHeaders transport_headers(const CallHead& head) {
     dynamo::TransportHeaders headers;
     headers.request_id = head.request.to_string();
     headers.sent_at_ns = static_cast<std::uint64_t>(
         std::chrono::nanoseconds{std::chrono::system_clock::now().time_since_epoch()}.count()
     );
-    headers.endpoint_path = std::string{path};
     if (head.trace) {
         headers.traceparent = traceparent(*head.trace);
         if (!head.trace->state.empty()) headers.tracestate = std::string{head.trace->state};
@@ -62,7 +61,7 @@ Error lost_worker(std::string_view detail, std::string_view message, const Error
 
 DynamoExchange::DynamoExchange(
     DynamoCall& call,
-    std::shared_ptr<DynamoRequestConnection> connection,
+    std::shared_ptr<RequestCarrier> carrier,
     std::shared_ptr<CallHomeServer> home,
     std::string_view path,
     PayloadCodec codec
@@ -70,11 +69,14 @@ DynamoExchange::DynamoExchange(
     : Timer{[](Timer& timer) noexcept { static_cast<DynamoExchange&>(timer).on_time(); }},
       call_{&call},
       loop_{*Loop::current()},
-      connection_{std::move(connection)},
+      carrier_{std::move(carrier)},
       home_{std::move(home)},
       path_{path},
       codec_{codec},
-      reader_{{.header = dynamo::default_max_header, .body = connection_->config().max_item}},
+      reader_{
+          {.header = dynamo::default_max_header, .body = carrier_->config().max_item},
+          carrier_->config().process
+      },
       link_{*this} {}
 
 DynamoExchange::~DynamoExchange() { loop_.remove_timer(*this); }
@@ -108,7 +110,7 @@ Result<void> DynamoExchange::open(const CallHead& head, const Bytes* request) {
         return sent;
     }
     phase_ = Phase::asked;
-    wait_at_most(connection_->config().ack_timeout);
+    wait_at_most(carrier_->config().ack_timeout);
     return {};
 }
 
@@ -151,9 +153,12 @@ Result<void> DynamoExchange::send_request(const CallHead& head, Bytes body) {
     add_metadata(head, control);
     const auto control_text = dynamo::write_control(control);
     if (!control_text) return std::unexpected{control_text.error()};
-    const auto headers = dynamo::write_headers(transport_headers(head, path_));
-    if (!headers) return std::unexpected{headers.error()};
-    return connection_->send(*this, path_, headers->view(), control_text->view(), std::move(body));
+    auto sent = carrier_->send(
+        *this, path_, transport_headers(head), control_text->view(), std::move(body)
+    );
+    // One that has to wait is sent later.
+    if (!sent && sent.error().code() != ErrorCode::overloaded) carrier_->count_failure();
+    return sent;
 }
 
 // ---- what the caller wants
@@ -162,14 +167,14 @@ SendStatus DynamoExchange::send(Bytes item) {
     if (!input_ || phase_ == Phase::ended) return SendStatus::gone;
     auto rewritten = transcode(item, callers_codec_, codec_);
     if (!rewritten) throw rewritten.error().with_context("rewriting an item of the request");
-    if (rewritten->size() > connection_->config().max_item) {
+    if (rewritten->size() > carrier_->config().max_item) {
         throw Error{
             ErrorCode::payload_too_large,
             "dynamo.item_too_large",
             fmt::format(
                 "an item of {} bytes, at most {} are sent",
                 rewritten->size(),
-                connection_->config().max_item
+                carrier_->config().max_item
             )
         };
     }
@@ -205,6 +210,7 @@ void DynamoExchange::drop() noexcept {
 void DynamoExchange::instance_gone() noexcept {
     // One that has called home is there, whatever discovery says.
     if (phase_ != Phase::asked && phase_ != Phase::accepted) return;
+    if (phase_ == Phase::asked) carrier_->count_failure();
     fail(
         lost_worker("dynamo.instance_gone", "the worker left before its answer began", nullptr),
         CallFate::not_accepted
@@ -212,8 +218,9 @@ void DynamoExchange::instance_gone() noexcept {
 }
 
 void DynamoExchange::consumed(std::size_t size) {
+    booked_.taken();
     untaken_ -= std::min(untaken_, size + item_overhead);
-    if (!link_.paused() || untaken_ > connection_->config().most_untaken / 2) return;
+    if (!link_.paused() || untaken_ > carrier_->config().most_untaken / 2) return;
     link_.resume();
     read_on();
 }
@@ -226,35 +233,43 @@ void DynamoExchange::input_writable() noexcept {
 
 void DynamoExchange::on_ack(const std::string& text) noexcept {
     if (phase_ != Phase::asked) {
-        connection_->forget(*this);  // the answer has come before it
+        carrier_->forget(*this);  // the answer has come before it
         return;
     }
     if (!text.empty()) return fail(dynamo::refusal_error(text), CallFate::refused);
     phase_ = Phase::accepted;
-    wait_at_most(connection_->config().home_timeout);
+    wait_at_most(carrier_->config().home_timeout);
 }
 
 void DynamoExchange::on_lost(const Error& why) noexcept {
     if (phase_ != Phase::asked && phase_ != Phase::accepted) return;
+    if (phase_ == Phase::asked) carrier_->count_failure();
     fail(
         lost_worker("dynamo.lost_unanswered", "the worker was lost before its answer began", &why),
         CallFate::not_accepted
     );
 }
 
-void DynamoExchange::on_home(std::unique_ptr<net::Stream> stream, Bytes rest) noexcept {
+void DynamoExchange::on_home(net::Accepted connection, Bytes rest) noexcept {
+    const auto self = shared_from_this();
     subject_.reset();
-    if (phase_ == Phase::accepted) connection_->forget(*this);
+    if (phase_ == Phase::accepted) carrier_->forget(*this);
     phase_ = Phase::called;
-    wait_at_most(connection_->config().prologue_timeout);
     if (stopped_) {
         dynamo::put_word(link_.output(), Word::stop);
         link_.touch();
     }
-    tasks().spawn(run(shared_from_this(), std::move(stream)));
-    if (rest.empty()) return;
-    reader_.feed(rest.span());
-    read_on();
+    if (!rest.empty()) {
+        reader_.feed(rest.span());
+        read_on();
+    }
+    if (link_.closed()) return;  // that was all
+    if (phase_ == Phase::called) wait_at_most(carrier_->config().prologue_timeout);
+    try {
+        tasks().spawn(run(self, std::move(connection).attach()));
+    } catch (const Error& error) {
+        lost(error);
+    }
 }
 
 Task<> DynamoExchange::run(
@@ -271,9 +286,21 @@ void DynamoExchange::received(std::size_t size) {
     read_on();
 }
 
+void DynamoExchange::rested() {
+    if (untaken_ >= carrier_->config().most_untaken) return;  // `consumed` goes on
+    link_.resume();
+    read_on();
+}
+
 void DynamoExchange::peer_finished() noexcept {
     cut_off_ = true;
     if (!link_.paused()) stream_over();
+}
+
+/// The end alone would say only that nothing more comes from here.
+void DynamoExchange::cancelled() noexcept {
+    if (phase_ == Phase::called || phase_ == Phase::answered)
+        dynamo::put_word(link_.output(), Word::kill);
 }
 
 void DynamoExchange::lost(const Error& why) noexcept {
@@ -292,10 +319,11 @@ void DynamoExchange::read_on() {
         if (!message) {
             violated(std::move(message).error());
             more = false;
-        } else if (const auto& there = *message) {
-            take(*there);
+        } else if (auto& there = *message) {
+            take(std::move(*there));
             more = !last_word_ && !link_.closed();
         } else {
+            if (reader_.starved()) link_.rest();
             more = false;
         }
     }
@@ -306,12 +334,12 @@ void DynamoExchange::read_on() {
     if (cut_off_) stream_over();
 }
 
-void DynamoExchange::take(const dynamo::Message& message) {
+void DynamoExchange::take(dynamo::Message message) {
     switch (phase_) {
         case Phase::called:
             return take_prologue(message);
         case Phase::answered:
-            return message.header.empty() ? take_item(message.body) : take_word(message);
+            return message.header.empty() ? take_item(std::move(message)) : take_word(message);
         default:
             return link_.close();  // the last word, or one too many
     }
@@ -345,13 +373,13 @@ void DynamoExchange::take_word(const dynamo::Message& message) {
     last_word_ = cut_off_ = true;
 }
 
-void DynamoExchange::take_item(const Bytes& body) {
+void DynamoExchange::take_item(dynamo::Message message) {
     if (final_) {
         return violated(Error{
             ErrorCode::protocol, "dynamo.item_after_end", "an item came behind the final frame"
         });
     }
-    auto item = dynamo::read_item(body, codec_);
+    auto item = dynamo::read_item(message.body, codec_);
     if (!item) return violated(std::move(item).error());
     if (auto error = item->error()) return violated(std::move(*error));
     if (!item->present && !item->last) {
@@ -360,13 +388,17 @@ void DynamoExchange::take_item(const Bytes& body) {
         );
     }
     final_ = item->last;
-    // Annotations alone are none of our items.
-    if (!item->data.empty()) deliver(std::move(item->data), item->last);
+    // Annotations alone are an item only to those who want to see them.
+    auto value =
+        annotated_ ? dynamo::annotated_object(message.body, codec_) : std::move(item->data);
+    if (value.empty()) return;
+    deliver(std::move(value), std::move(message.booked), item->last);
 }
 
-void DynamoExchange::deliver(Bytes value, bool last) {
+void DynamoExchange::deliver(Bytes value, Reservation booked, bool last) {
     auto rewritten = transcode(value, codec_, callers_codec_);
     if (!rewritten) return violated(std::move(rewritten).error().with_context("rewriting an item"));
+    booked_.put(std::move(booked));
     if (held_) {  // more than one: no unary answer, so they go as they come
         one_item_ = false;
         untaken_ += held_->size() + item_overhead;
@@ -378,7 +410,7 @@ void DynamoExchange::deliver(Bytes value, bool last) {
     }
     untaken_ += rewritten->size() + item_overhead;
     call_->take(std::move(*rewritten), false);
-    if (untaken_ >= connection_->config().most_untaken) link_.pause();
+    if (untaken_ >= carrier_->config().most_untaken) link_.pause();
 }
 
 /// Nothing more will come.
@@ -429,7 +461,8 @@ void DynamoExchange::on_time() noexcept {
     };
     switch (phase_) {
         case Phase::asked:
-            connection_->retire();
+            carrier_->count_failure();
+            carrier_->retire();
             return too_late("dynamo.no_ack", "the worker did not acknowledge the request in time");
         case Phase::accepted:
             return too_late("dynamo.no_call_home", "the worker did not call home in time");
@@ -446,7 +479,7 @@ void DynamoExchange::finish(bool kill) noexcept {
     phase_ = Phase::ended;
     loop_.remove_timer(*this);
     if (subject_) home_->forget(*std::exchange(subject_, std::nullopt));
-    connection_->forget(*this);
+    carrier_->forget(*this);
     if (input_) input_->close(kill);
 }
 

@@ -7,12 +7,12 @@
 
 #include "stator/runtime/loop.hpp"
 #include "stator/transport/dynamo_call.hpp"
+#include "stator/transport/request_carrier.hpp"
 #include "transport/dynamo_control.hpp"
 #include "transport/dynamo_input_stream.hpp"
 #include "transport/dynamo_item.hpp"
 #include "transport/dynamo_link.hpp"
 #include "transport/dynamo_reader.hpp"
-#include "transport/dynamo_request_connection.hpp"
 
 namespace stator::transport {
 
@@ -35,13 +35,15 @@ class DynamoExchange final : public DynamoLinkUser,
 public:
     DynamoExchange(
         DynamoCall& call,
-        std::shared_ptr<DynamoRequestConnection> connection,
+        std::shared_ptr<RequestCarrier> carrier,
         std::shared_ptr<CallHomeServer> home,
         std::string_view path,
         PayloadCodec codec
     );
     ~DynamoExchange() override;
 
+    /// Items are handed out as annotated objects. Before `open`.
+    void expect_annotated() noexcept { annotated_ = true; }
     Result<void> open(const CallHead& head, const Bytes* request);
     SendStatus send(Bytes item);
     void half_close() noexcept;
@@ -51,7 +53,7 @@ public:
     /// The call is gone, over or not.
     void drop() noexcept;
     void instance_gone() noexcept;
-    Task<> uncongested() { return connection_->uncongested(); }
+    Task<> uncongested() { return carrier_->uncongested(); }
 
 private:
     enum class Phase : std::uint8_t { closed, asked, accepted, called, answered, ended };
@@ -59,23 +61,25 @@ private:
     // What the worker does.
     void on_ack(const std::string& text) noexcept override;
     void on_lost(const Error& why) noexcept override;
-    void on_home(std::unique_ptr<net::Stream> stream, Bytes rest) noexcept override;
+    void on_home(net::Accepted connection, Bytes rest) noexcept override;
     std::size_t space(std::array<iovec, 2>& vectors) override { return reader_.space(vectors); }
     void received(std::size_t size) override;
+    void rested() override;
+    void cancelled() noexcept override;
     void peer_finished() noexcept override;
     void lost(const Error& why) noexcept override;
     // What its input stream tells.
     void input_writable() noexcept override;
     std::shared_ptr<void> keep() override { return shared_from_this(); }
-    TaskScope& tasks() override { return connection_->answers(); }
+    TaskScope& tasks() override { return carrier_->answers(); }
 
     static Task<> run(std::shared_ptr<DynamoExchange> self, std::unique_ptr<net::Stream> stream);
     void read_on();
-    void take(const dynamo::Message& message);
+    void take(dynamo::Message message);
     void take_prologue(const dynamo::Message& message);
     void take_word(const dynamo::Message& message);
-    void take_item(const Bytes& body);
-    void deliver(Bytes value, bool last);
+    void take_item(dynamo::Message message);
+    void deliver(Bytes value, Reservation booked, bool last);
     void stream_over();
 
     Result<Bytes> body_of(const Bytes& request) const;
@@ -93,13 +97,14 @@ private:
 
     DynamoCall* call_;
     Loop& loop_;
-    const std::shared_ptr<DynamoRequestConnection> connection_;
+    const std::shared_ptr<RequestCarrier> carrier_;
     const std::shared_ptr<CallHomeServer> home_;
     std::string_view path_;  // while opening
     const PayloadCodec codec_;
     PayloadCodec callers_codec_ = PayloadCodec::msgpack;
     Phase phase_ = Phase::closed;
     bool stopped_ = false;
+    bool annotated_ = false;  // items are handed out with what is said about them
     bool one_item_ = false;   // unary: its item is handed out with the end
     bool final_ = false;      // the final frame has come
     bool cut_off_ = false;    // nothing more will come
@@ -110,6 +115,7 @@ private:
     std::optional<Bytes> held_;
     std::optional<Error> cut_;  // how it was cut off
     std::size_t untaken_ = 0;
+    dynamo::BookedMessages booked_;
     TimePoint due_{};
     dynamo::MessageReader reader_;
     DynamoLink link_;

@@ -23,7 +23,7 @@ DynamoInput::DynamoInput(
       address_{std::move(address)},
       window_{config.input_window},
       budget_{config.process},
-      reader_{{.body = config.max_item}} {
+      reader_{{.body = config.max_item}, config.process} {
     if (budget_) budget_->windows_changed(0, window_);
     dynamo::put_handshake(link_.output(), subject, dynamo::StreamType::request);
 }
@@ -44,7 +44,7 @@ void DynamoInput::take_messages() {
         auto read = reader_.next();
         if (!read) return answer_.violated(read.error());
         auto& message = *read;
-        if (!message) return link_.resume();
+        if (!message) return reader_.starved() ? link_.rest() : link_.resume();
         if (const auto good = take(std::move(*message)); !good)
             return answer_.violated(good.error());
     }
@@ -53,6 +53,7 @@ void DynamoInput::take_messages() {
 Result<void> DynamoInput::take(dynamo::Message message) {
     if (message.header.empty()) {
         kept_ += message.body.size() + item_overhead;
+        booked_.put(std::move(message.booked));
         answer_.take(std::move(message.body));
         return {};
     }
@@ -83,6 +84,7 @@ Result<void> DynamoInput::hear(const Bytes& header) {
 }
 
 void DynamoInput::consumed(std::size_t size) noexcept {
+    booked_.taken();
     kept_ -= std::min(kept_, size + item_overhead);
     if (link_.paused() && kept_ <= window_ / 2) take_messages();
 }

@@ -43,6 +43,7 @@ public:
 private:
     std::size_t space(std::array<iovec, 2>& vectors) override { return reader_.space(vectors); }
     void received(std::size_t size) override;
+    void rested() override { take_messages(); }
     void peer_finished() noexcept override;
     void lost(const Error& why) noexcept override;
 
@@ -57,6 +58,7 @@ private:
     dynamo::MessageReader reader_;
     DynamoLink link_{*this};
     std::size_t kept_ = 0;  // for a handler that has not taken it
+    dynamo::BookedMessages booked_;
 };
 
 }  // namespace stator::transport

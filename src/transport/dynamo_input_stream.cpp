@@ -20,10 +20,15 @@ void DynamoInputStream::forget() noexcept {
     if (subject_) home_->forget(*std::exchange(subject_, std::nullopt));
 }
 
-void DynamoInputStream::on_home(std::unique_ptr<net::Stream> stream, Bytes) noexcept {
+void DynamoInputStream::on_home(net::Accepted connection, Bytes) noexcept {
     subject_.reset();
-    connected_ = true;
-    owner_.tasks().spawn(run(owner_.keep(), this, std::move(stream)));
+    try {
+        auto stream = std::move(connection).attach();
+        connected_ = true;
+        owner_.tasks().spawn(run(owner_.keep(), this, std::move(stream)));
+    } catch (const Error& error) {
+        lost(error);
+    }
 }
 
 Task<> DynamoInputStream::run(

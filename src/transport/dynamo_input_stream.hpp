@@ -37,7 +37,7 @@ public:
     void close(bool kill) noexcept;
 
 private:
-    void on_home(std::unique_ptr<net::Stream> stream, Bytes rest) noexcept override;
+    void on_home(net::Accepted connection, Bytes rest) noexcept override;
     std::size_t space(std::array<iovec, 2>& vectors) override;
     /// The worker has nothing to say here.
     void received(std::size_t) override {}

@@ -23,6 +23,9 @@ constexpr auto msgpack_head =
     "\x82\xa4"
     "data\x81\xa4"
     "data"sv;
+constexpr auto msgpack_object_head =
+    "\x82\xa4"
+    "data"sv;
 constexpr auto msgpack_more =
     "\xae"
     "complete_final\xc2"sv;
@@ -30,6 +33,9 @@ constexpr auto msgpack_last =
     "\xae"
     "complete_final\xc3"sv;
 constexpr auto json_head = R"({"data":{"data":)"sv;
+constexpr auto json_object_head = R"({"data":)"sv;
+constexpr auto json_object_more = R"(,"complete_final":false})"sv;
+constexpr auto json_object_last = R"(,"complete_final":true})"sv;
 constexpr auto json_more = R"(},"complete_final":false})"sv;
 constexpr auto json_last = R"(},"complete_final":true})"sv;
 
@@ -186,13 +192,15 @@ void write_error_body(ValueWriter& out, const ErrorObject& object) {
 
 }  // namespace
 
-std::string_view item_head(PayloadCodec codec) noexcept {
+std::string_view item_head(PayloadCodec codec, ItemForm form) noexcept {
+    if (form == ItemForm::annotated) return is_json(codec) ? json_object_head : msgpack_object_head;
     return is_json(codec) ? json_head : msgpack_head;
 }
 
-std::string_view item_tail(PayloadCodec codec, bool last) noexcept {
-    if (is_json(codec)) return last ? json_last : json_more;
-    return last ? msgpack_last : msgpack_more;
+std::string_view item_tail(PayloadCodec codec, bool last, ItemForm form) noexcept {
+    if (!is_json(codec)) return last ? msgpack_last : msgpack_more;
+    if (form == ItemForm::annotated) return last ? json_object_last : json_object_more;
+    return last ? json_last : json_more;
 }
 
 std::string_view final_item(PayloadCodec codec) noexcept {
@@ -213,6 +221,20 @@ std::optional<Error> Item::error() const {
 Result<Item> read_item(const Bytes& body, PayloadCodec codec) {
     if (auto item = read_usual(body, codec)) return std::move(*item);
     return read_any(body, codec);
+}
+
+Bytes annotated_object(const Bytes& body, PayloadCodec codec) {
+    constexpr std::array names{"data"sv};
+    constexpr auto any = std::numeric_limits<std::size_t>::max();
+    ValueReader in{body, codec, {.max_size = any, .max_values = any}};
+    Bytes object;
+    const auto good = read_fields(in, names, [&](std::size_t) -> Result<void> {
+        const auto kind = in.peek();
+        if (!kind) return std::unexpected{kind.error()};
+        if (*kind == ValueKind::null) return in.null();
+        return put_into(object, in.raw());
+    });
+    return good ? std::move(object) : Bytes{};
 }
 
 Bytes write_error_item(PayloadCodec codec, const Error& error) {

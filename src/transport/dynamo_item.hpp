@@ -1,6 +1,7 @@
 // The envelope of an item of Dynamo's response plane.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,9 +15,13 @@
 
 namespace stator::transport::dynamo {
 
-/// What stands before and behind an encoded value in `{"data":{"data":value},"complete_final":b}`.
-std::string_view item_head(PayloadCodec codec) noexcept;
-std::string_view item_tail(PayloadCodec codec, bool last) noexcept;
+/// What is put into the envelope: a value, as `{"data":{"data":value},"complete_final":b}`, or the
+/// annotated object itself, as `{"data":object,"complete_final":b}`.
+enum class ItemForm : std::uint8_t { value, annotated };
+
+/// What stands before and behind it.
+std::string_view item_head(PayloadCodec codec, ItemForm form = ItemForm::value) noexcept;
+std::string_view item_tail(PayloadCodec codec, bool last, ItemForm form = ItemForm::value) noexcept;
 /// `{"complete_final":true}`
 std::string_view final_item(PayloadCodec codec) noexcept;
 
@@ -47,6 +52,9 @@ struct Item {
 /// delimited and not checked: its decoder finds what is wrong with it. Errors: protocol
 /// "dynamo.bad_item". Allocates nothing for the usual forms.
 Result<Item> read_item(const Bytes& body, PayloadCodec codec);
+
+/// The annotated object of a body that `read_item` has taken, still encoded; empty: there is none.
+Bytes annotated_object(const Bytes& body, PayloadCodec codec);
 
 /// A body that carries `error` as an item: what a handler's failure becomes. Never fails.
 Bytes write_error_item(PayloadCodec codec, const Error& error);

@@ -2,6 +2,9 @@
 
 #include <chrono>
 #include <span>
+#include <utility>
+
+#include <fmt/format.h>
 
 #include "stator/runtime/timer.hpp"
 
@@ -12,6 +15,8 @@ constexpr std::size_t vectors_per_write = 64;
 /// What was written gets so long to be read before the socket goes: one that is closed while it
 /// holds unread input resets the connection, and the kernels may throw away what is on its way.
 constexpr auto longest_linger = std::chrono::milliseconds{100};
+/// What lacked may be there after so long.
+constexpr auto rest_time = std::chrono::milliseconds{10};
 
 Task<> discard_input(net::Stream* stream) {
     std::array<std::byte, 16384> space;
@@ -20,14 +25,17 @@ Task<> discard_input(net::Stream* stream) {
     }
 }
 
-Task<> wait_for_linger() { co_await sleep_for(longest_linger); }
+Task<> wait_for(Duration time) { co_await sleep_for(time); }
 
 }  // namespace
 
-DynamoLink::DynamoLink(DynamoLinkUser& user, std::size_t most_unwritten)
-    : user_{user}, most_unwritten_{most_unwritten} {}
+DynamoLink::DynamoLink(DynamoLinkUser& user, std::size_t most_unwritten, BufferBudget* budget)
+    : user_{user}, most_unwritten_{most_unwritten}, budget_{budget} {}
 
-DynamoLink::~DynamoLink() = default;
+DynamoLink::~DynamoLink() {
+    output_.clear();
+    book();
+}
 
 Task<> DynamoLink::run(std::unique_ptr<net::Stream> stream) {
     stream_ = std::move(stream);
@@ -39,6 +47,10 @@ Task<> DynamoLink::run(std::unique_ptr<net::Stream> stream) {
         co_await over_.wait();
     } catch (const Error& error) {
         ended_here = error.code() == ErrorCode::cancelled && !closed_;
+        if (ended_here) {
+            user_.cancelled();
+            flush();
+        }
         lose(error);
     }
     if (ended_here) (void)co_await as_result(shielded(linger()));
@@ -78,7 +90,47 @@ Task<> DynamoLink::linger() {
 }
 
 Task<> DynamoLink::close_soon() {
-    if (co_await as_result(wait_for_linger())) close();
+    if (co_await as_result(wait_for(longest_linger))) close();
+}
+
+void DynamoLink::rest() {
+    pause();
+    if (!std::exchange(resting_, true)) helpers().spawn(come_back());
+}
+
+Task<> DynamoLink::come_back() {
+    const auto rested = co_await as_result(wait_for(rest_time));
+    resting_ = false;
+    if (rested && !closed_ && !finishing_) user_.rested();
+}
+
+void DynamoLink::expect_reader(Duration patience) {
+    if (closed_ || std::exchange(watched_, true)) return;
+    helpers().spawn(watch_reader(patience));
+}
+
+Task<> DynamoLink::watch_reader(Duration patience) {
+    auto before = written();
+    while (co_await as_result(wait_for(patience)) && !closed_ && !output_.empty()) {
+        if (written() == before) {
+            lose(Error{
+                ErrorCode::disconnected,
+                "dynamo.unread",
+                fmt::format("{} bytes are not read in time", output_.size())
+            });
+        }
+        before = written();
+    }
+    watched_ = false;
+}
+
+/// What this link holds has changed.
+void DynamoLink::book() noexcept {
+    if (budget_ == nullptr) return;
+    const auto held = output_.size() > unbooked ? output_.size() : 0;
+    if (held == booked_) return;
+    budget_->windows_changed(booked_, held);
+    booked_ = held;
 }
 
 /// Everything is written: what the peer still sends is thrown away until it has read that.
@@ -96,7 +148,9 @@ TaskScope& DynamoLink::helpers() {
 
 void DynamoLink::touch() noexcept {
     if (closed_) return;
-    was_full_ = was_full_ || full();
+    book();
+    // Remembered, since others change what the process has left: who was told to wait is woken.
+    full_ = full_ || is_full();
     auto& loop = *Loop::current();
     if (output_.size() >= early_write) loop.soon(early_);
     loop.at_turn_end(at_end_);
@@ -107,12 +161,21 @@ void DynamoLink::resume() noexcept {
     resumed_.notify();
 }
 
-bool DynamoLink::write_some() noexcept {
+bool DynamoLink::write_first(net::Outgoing& connection) noexcept {
+    if (closed_ || !write_some(connection)) {
+        blocked_ = false;  // `run` will see
+        return false;
+    }
+    return output_.empty();
+}
+
+template <class Connection>
+bool DynamoLink::write_some(Connection& connection) noexcept {
     std::array<iovec, vectors_per_write> vectors;
     const auto count = output_.gather(vectors);
     std::size_t offered = 0;
     for (std::size_t i = 0; i < count; ++i) offered += vectors[i].iov_len;
-    const auto written = stream_->try_write(std::span{vectors}.first(count));
+    const auto written = connection.try_write(std::span{vectors}.first(count));
     if (!written) {
         lose(written.error());
         return false;
@@ -126,14 +189,16 @@ bool DynamoLink::write_some() noexcept {
 
 void DynamoLink::flush() noexcept {
     if (blocked_ || closed_ || stream_ == nullptr) return;
-    while (!output_.empty() && write_some()) {
+    while (!output_.empty() && write_some(*stream_)) {
     }
     if (closed_) return;
     if (blocked_) {
         helpers().spawn(write_on());
+        if (finishing_) expect_reader(patience_);
     }
-    if (was_full_ && !full()) {
-        was_full_ = false;
+    book();
+    if (full_ && !is_full()) {
+        full_ = false;
         user_.writable();
     }
     if (!output_.empty() || closed_) return;
@@ -155,25 +220,29 @@ Task<> DynamoLink::write_on() {
 void DynamoLink::lose(const Error& why) noexcept {
     if (std::exchange(closed_, true)) return;
     output_.clear();
+    book();
     over_.set();
     resumed_.notify();
     // Its reader may be waiting. One that was cancelled is not, and lingers.
-    if (why.code() != ErrorCode::cancelled) stream_->close();
+    if (why.code() != ErrorCode::cancelled && stream_) stream_->close();
     user_.lost(why);
 }
 
 void DynamoLink::close() noexcept {
     if (std::exchange(closed_, true)) return;
     output_.clear();
+    book();
     over_.set();
     resumed_.notify();
     if (stream_) stream_->close();
 }
 
-void DynamoLink::close_when_written() noexcept {
+void DynamoLink::close_when_written(Duration patience) noexcept {
     if (closed_ || std::exchange(finishing_, true)) return;
     resumed_.notify();
+    patience_ = patience;
     touch();
+    if (blocked_) expect_reader(patience);
 }
 
 }  // namespace stator::transport

@@ -15,6 +15,10 @@
 namespace stator::transport {
 namespace {
 
+/// How long a client gets to close first, and how many may take so long.
+constexpr auto departure_time = std::chrono::milliseconds{50};
+constexpr std::size_t most_departures = 128;
+
 /// Whether the request is to blame: its sender is told by an item, for a refusal would make routers
 /// put the instance aside.
 bool is_bad_request(ErrorCode code) noexcept {
@@ -54,6 +58,14 @@ std::optional<Error> fault_of(const dynamo::ControlHeader& control, const Bytes&
     );
 }
 
+/// The acknowledgement of a request for which this process lacks something.
+std::string out_of(std::string_view counter) {
+    sink().count(counter, 1);
+    return dynamo::refusal_text(
+        Error{ErrorCode::overloaded, "dynamo.out_of_resources", "this process is at its limits"}
+    );
+}
+
 }  // namespace
 
 DynamoPlane::DynamoPlane(Loop& loop, Options options)
@@ -63,6 +75,12 @@ DynamoPlane::DynamoPlane(Loop& loop, Options options)
       calls_{options_.requests},
       links_{options_.transports} {}
 
+DynamoPlane::DepartureTimer::DepartureTimer(DynamoPlane& plane_) noexcept
+    : Timer{[](Timer& timer) noexcept {
+          static_cast<DepartureTimer&>(timer).plane.close_departed();
+      }},
+      plane{plane_} {}
+
 DynamoPlane::~DynamoPlane() = default;
 
 Task<> DynamoPlane::serve(std::unique_ptr<net::Stream> stream, Bytes sniffed) {
@@ -70,7 +88,21 @@ Task<> DynamoPlane::serve(std::unique_ptr<net::Stream> stream, Bytes sniffed) {
     co_await connection.run(std::move(stream), std::move(sniffed));
 }
 
-std::string DynamoPlane::accept(const dynamo::RequestFrame& frame, const net::Address& from) {
+Dialled DynamoPlane::start_dial(const net::Address& address) const {
+    if (options_.dial) return options_.dial(address);
+    if (!address.is_numeric()) return std::nullopt;
+    return options_.security.start_dial(address);
+}
+
+std::optional<Result<net::Outgoing>> DynamoPlane::open_outgoing(const net::Address& address) const {
+    if (options_.dial || !address.is_numeric()) return std::nullopt;
+    return options_.security.open_outgoing(address);
+}
+
+std::string DynamoPlane::accept(
+    dynamo::RequestFrame frame, const net::Address& from, TellRefusals refusals
+) {
+    if (frame.dropped) return out_of("dynamo_requests_out_of_memory_total");
     auto message = dynamo::split_message(frame.payload);
     if (!message) return undecodable(from, message.error());
     auto control = dynamo::read_control(message->header);
@@ -79,12 +111,11 @@ std::string DynamoPlane::accept(const dynamo::RequestFrame& frame, const net::Ad
         if (!home || !net::Address::parse(home->info.address))
             return undecodable(from, control.error());
         violated(from, control.error());
-        answer_error(
+        return answer_error(
             home->info,
             home->codec,
             bad_request(control.error().detail(), control.error().message())
         );
-        return {};
     }
     const auto& home = control->connection;
     if (!home.is_tcp()) {
@@ -106,15 +137,13 @@ std::string DynamoPlane::accept(const dynamo::RequestFrame& frame, const net::Ad
             Error{ErrorCode::overloaded, "dynamo.too_many_answers", "too many open answers"}
         );
     }
-    if (const auto fault = fault_of(*control, message->body)) {
-        answer_error(home, control->codec, *fault);
-        return {};
-    }
-    return serve_request(frame, std::move(*control), std::move(message->body));
+    if (const auto fault = fault_of(*control, message->body))
+        return answer_error(home, control->codec, *fault);
+    return serve_request(std::move(frame), std::move(*control), std::move(message->body), refusals);
 }
 
 std::string DynamoPlane::serve_request(
-    const dynamo::RequestFrame& frame, dynamo::ControlHeader control, Bytes body
+    dynamo::RequestFrame frame, dynamo::ControlHeader control, Bytes body, TellRefusals refusals
 ) {
     const auto home_of = [](const dynamo::ConnectionInfo& info) {
         return DynamoAnswer::Home{info, *net::Address::parse(info.address)};
@@ -122,7 +151,10 @@ std::string DynamoPlane::serve_request(
     const auto codec = control.codec;
     const auto answer = std::make_shared<DynamoAnswer>(*this, home_of(control.connection), codec);
     auto served = std::make_unique<DynamoServerCall>(
-        answer, options_.config.max_item, calls_.token().child_token()
+        answer,
+        options_.config.max_item,
+        calls_.token().child_token(),
+        std::exchange(frame.booked, {})
     );
     if (control.many_in && control.request_stream) {
         answer->expect_input(home_of(*control.request_stream));
@@ -133,16 +165,18 @@ std::string DynamoPlane::serve_request(
     std::unique_ptr<ServerCall> call{std::move(served)};
     const dynamo::Request request{frame, std::move(control)};
     auto serving = options_.dispatcher->dispatch(call, request.head());
-    if (!serving && is_bad_request(serving.error().code())) {
-        answer->fail(serving.error());
-        links_.spawn(DynamoAnswer::run(answer));
-        return {};
-    }
+    const bool told_by_answer =
+        !serving && (refusals == TellRefusals::by_answer || is_bad_request(serving.error().code()));
+    if (told_by_answer) return answer_error(answer, serving.error());
     if (!serving) {
         answer->discard();
         if (serving.error().code() == ErrorCode::not_found)
             return fmt::format("Server unavailable: unknown endpoint {}", frame.path);
         return dynamo::refusal_text(serving.error());
+    }
+    if (!answer->dial()) {
+        answer->discard();
+        return out_of("dynamo_requests_out_of_descriptors_total");  // its task has not begun
     }
     // In this order: what the handler has ready leaves with the handshake.
     Loop& begins_on = serving->loop == nullptr ? loop_ : *serving->loop;
@@ -159,14 +193,41 @@ std::string DynamoPlane::undecodable(const net::Address& from, const Error& erro
     return dynamo::refusal_text(error);
 }
 
-void DynamoPlane::answer_error(
+std::string DynamoPlane::answer_error(
     const dynamo::ConnectionInfo& info, PayloadCodec codec, const Error& error
 ) {
     const auto answer = std::make_shared<DynamoAnswer>(
         *this, DynamoAnswer::Home{info, *net::Address::parse(info.address)}, codec
     );
+    return answer_error(answer, error);
+}
+
+std::string DynamoPlane::answer_error(
+    const std::shared_ptr<DynamoAnswer>& answer, const Error& error
+) {
     answer->fail(error);
+    if (!answer->dial()) {
+        answer->discard();
+        return out_of("dynamo_requests_out_of_descriptors_total");
+    }
     links_.spawn(DynamoAnswer::run(answer));
+    return {};
+}
+
+void DynamoPlane::see_off(net::Outgoing connection) {
+    if (departures_.size() >= most_departures) departures_.pop_front();
+    departures_.push_back({std::move(connection), loop_.now()});
+    if (departure_timer_.waiting()) return;
+    departure_timer_.when = departures_.front().since + departure_time;
+    loop_.add_timer(departure_timer_);
+}
+
+void DynamoPlane::close_departed() noexcept {
+    const auto until = loop_.now() - departure_time;
+    while (!departures_.empty() && departures_.front().since <= until) departures_.pop_front();
+    if (departures_.empty()) return;
+    departure_timer_.when = departures_.front().since + departure_time;
+    loop_.add_timer(departure_timer_);
 }
 
 void DynamoPlane::answer_left() noexcept {
@@ -184,6 +245,8 @@ Task<> DynamoPlane::close() {
     co_await calls_.close(CancelReason::shutdown);
     co_await yield();  // what they said last is written at the end of a turn
     co_await links_.close(CancelReason::shutdown);
+    loop_.remove_timer(departure_timer_);
+    departures_.clear();
 }
 
 void DynamoPlane::violated(const net::Address& peer, const Error& error) noexcept {

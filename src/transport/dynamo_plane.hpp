@@ -2,12 +2,15 @@
 #pragma once
 
 #include <cstddef>
+#include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "stator/base/report_limit.hpp"
 #include "stator/net/security.hpp"
 #include "stator/runtime/event.hpp"
+#include "stator/runtime/loop.hpp"
 #include "stator/runtime/task_scope.hpp"
 #include "stator/transport/call_shape.hpp"
 #include "stator/transport/dynamo_config.hpp"
@@ -17,6 +20,12 @@
 #include "transport/dynamo_reader.hpp"
 
 namespace stator::transport {
+
+/// How a refusal reaches the sender of a request.
+enum class TellRefusals : std::uint8_t {
+    by_ack,     ///< which it reads
+    by_answer,  ///< which begins, and fails
+};
 
 /// Turns request frames into calls and owns what runs for them: the calls, and their connections,
 /// which outlive the connection that brought the request.
@@ -32,6 +41,8 @@ public:
         CancellationToken requests{};          ///< the parent of every call's token
         CancellationToken transports{};
         ReportLimit* violations = nullptr;  ///< outlives the plane; none: each one is reported
+        /// How calls home are dialled, names too; none: as `security` does.
+        std::function<Result<std::unique_ptr<net::Stream>>(const net::Address&)> dial{};
     };
     DynamoPlane(Loop& loop, Options options);
     DynamoPlane(const DynamoPlane&) = delete;
@@ -49,14 +60,24 @@ public:
 
     /// Begins to serve a request, or to tell its sender why not. Returns the text of the
     /// acknowledgement; empty: accepted.
-    std::string accept(const dynamo::RequestFrame& frame, const net::Address& from);
+    std::string accept(
+        dynamo::RequestFrame frame,
+        const net::Address& from,
+        TellRefusals refusals = TellRefusals::by_ack
+    );
 
     const DynamoConfig& config() const noexcept { return options_.config; }
-    const net::Security& security() const noexcept { return options_.security; }
+    /// Begins a call home.
+    Dialled start_dial(const net::Address& address) const;
+    /// Nothing where `start_dial` has to be used.
+    std::optional<Result<net::Outgoing>> open_outgoing(const net::Address& address) const;
     /// A peer broke the protocol.
     void violated(const net::Address& peer, const Error& error) noexcept;
 
     // What answers tell.
+    /// Everything was written: closed soon. Who closes first keeps the port for a while, so that is
+    /// left to the client if it is quick.
+    void see_off(net::Outgoing connection);
     void call_home_failed(const net::Address& address, const Error& why) noexcept;
     void answer_opened() noexcept { ++answers_; }
     void answer_closed() noexcept { --answers_; }
@@ -66,10 +87,22 @@ public:
     std::size_t answers() const noexcept { return answers_; }
 
 private:
+    struct Departure {
+        net::Outgoing connection;
+        TimePoint since;
+    };
+    struct DepartureTimer : runtime::detail::Timer {
+        explicit DepartureTimer(DynamoPlane& plane) noexcept;
+        DynamoPlane& plane;
+    };
+    void close_departed() noexcept;
     std::string undecodable(const net::Address& from, const Error& error);
-    void answer_error(const dynamo::ConnectionInfo& info, PayloadCodec codec, const Error& error);
+    std::string answer_error(
+        const dynamo::ConnectionInfo& info, PayloadCodec codec, const Error& error
+    );
+    std::string answer_error(const std::shared_ptr<DynamoAnswer>& answer, const Error& error);
     std::string serve_request(
-        const dynamo::RequestFrame& frame, dynamo::ControlHeader control, Bytes body
+        dynamo::RequestFrame frame, dynamo::ControlHeader control, Bytes body, TellRefusals refusals
     );
 
     Loop& loop_;
@@ -78,6 +111,8 @@ private:
     std::size_t answers_ = 0;
     std::size_t unsent_ = 0;
     Event all_left_;
+    std::deque<Departure> departures_;  // oldest first
+    DepartureTimer departure_timer_{*this};
     TaskScope calls_;
     TaskScope links_;
 };

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "transport/carrier_metrics.hpp"
 #include "transport/dynamo_request_connection.hpp"
 
 namespace stator::transport {
@@ -65,12 +66,18 @@ private:
 DynamoPool::DynamoPool(const Options& options) : impl_{std::make_unique<Impl>(options)} {}
 DynamoPool::~DynamoPool() = default;
 
-std::shared_ptr<DynamoRequestConnection> DynamoPool::established(const std::string& address) const {
+std::shared_ptr<RequestCarrier> DynamoPool::established(const std::string& address) const {
     return impl_->established(address);
 }
 
-Task<std::shared_ptr<DynamoRequestConnection>> DynamoPool::connect(std::string address) {
-    return impl_->connect(std::move(address));
+Task<std::shared_ptr<RequestCarrier>> DynamoPool::connect(std::string address) {
+    auto connect = [](Impl* impl, std::string to) -> Task<std::shared_ptr<RequestCarrier>> {
+        auto connected = co_await as_result(impl->connect(std::move(to)));
+        if (connected) co_return std::move(*connected);
+        if (connected.error().code() != ErrorCode::cancelled) carrier_metrics().tcp_errors.add();
+        throw connected.error();
+    };
+    return connect(impl_.get(), std::move(address));
 }
 
 std::size_t DynamoPool::size() const noexcept { return impl_->size(); }

@@ -1,6 +1,7 @@
 #include "transport/dynamo_reader.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include <fmt/format.h>
@@ -52,6 +53,18 @@ void FrameInput::feed(std::span<const std::byte> bytes) {
     }
 }
 
+std::size_t FrameInput::most_affordable() const noexcept {
+    return budget_ ? budget_->half() : std::numeric_limits<std::size_t>::max();
+}
+
+bool FrameInput::afford(std::size_t size) {
+    if (size <= block_size || booked_.size() > 0) return true;
+    auto booked = Reservation::take(budget_, size);
+    if (!booked) return false;
+    booked_ = std::move(*booked);
+    return true;
+}
+
 /// More bytes are needed until there are `size` of them.
 std::nullopt_t FrameInput::need(std::size_t size) {
     if (size > first_step && input_.size() < first_step) size = first_step;
@@ -79,7 +92,17 @@ Result<Message> split_message(const Bytes& payload) {
     return Message{payload.slice(message_prelude, header), payload.slice(message_prelude + header)};
 }
 
+/// False while there is more of it to come.
+bool RequestReader::throw_away() noexcept {
+    const auto part = std::min(to_throw_away_, pending());
+    drop(part);
+    to_throw_away_ -= part;
+    thrown_away_ = to_throw_away_ > 0 ? thrown_away_ + part : 0;
+    return to_throw_away_ == 0;
+}
+
 Result<std::optional<RequestFrame>> RequestReader::next() {
+    if (!throw_away()) return need(1);
     const auto have = pending();
     if (have == 0) return std::nullopt;
     std::size_t known = 2;
@@ -99,13 +122,21 @@ Result<std::optional<RequestFrame>> RequestReader::next() {
     if (have < payload_at) return need(payload_at);
     const std::size_t payload = load<std::uint32_t>(data() + headers_at + headers);
     const auto size = payload_at + payload;
-    if (size > max_frame_) return too_large(size, max_frame_);
-    if (have < size) return need(size);
+    const auto most = std::min(max_frame_, most_affordable());
+    if (size > most) return too_large(size, most);
+    const bool afforded = have >= size || afford(size);
+    if (afforded && have < size) return need(size);
     RequestFrame frame;
-    frame.frame = take(size);
+    frame.frame = take(afforded ? size : payload_at);
     frame.path = text_at(frame.frame.data() + 2, path);
     frame.headers = text_at(frame.frame.data() + headers_at, headers);
     frame.payload = frame.frame.slice(payload_at);
+    frame.booked = take_booking();
+    frame.dropped = !afforded;
+    if (!afforded) {
+        to_throw_away_ = payload;
+        thrown_away_ = payload_at;
+    }
     return frame;
 }
 
@@ -118,9 +149,16 @@ Result<std::optional<Message>> MessageReader::next() {
     if (header > limits_.header) return too_large(header, limits_.header);
     if (body > limits_.body) return too_large(body, limits_.body);
     const auto size = message_prelude + static_cast<std::size_t>(header + body);
+    if (size > most_affordable()) return too_large(size, most_affordable());
+    starved_ = have < size && !afford(size);
+    if (starved_) return std::nullopt;
     if (have < size) return need(size);
     const auto frame = take(size);
-    return Message{frame.slice(message_prelude, header), frame.slice(message_prelude + header)};
+    return Message{
+        frame.slice(message_prelude, header),
+        frame.slice(message_prelude + header),
+        take_booking(),
+    };
 }
 
 void AckReader::feed(std::span<const std::byte> bytes) {

@@ -7,13 +7,16 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "stator/base/bytes.hpp"
 #include "stator/base/error.hpp"
+#include "stator/transport/buffer_budget.hpp"
 #include "transport/dynamo_wire.hpp"
 #include "transport/mux_input.hpp"
 
@@ -25,12 +28,40 @@ struct RequestFrame {
     std::string_view path;
     std::string_view headers;  ///< JSON text, see read_headers; empty: none
     Bytes payload;             ///< a two-part message, see split_message
+    Reservation booked{};      ///< of a large one, for as long as nobody has taken it
+    /// The process has no memory left for so large a payload: there is none.
+    bool dropped = false;
 };
 
 /// A two-part message. An empty part is an absent one; both may be.
 struct Message {
     Bytes header;
     Bytes body;
+    Reservation booked{};  ///< of a large one, for as long as nobody has taken it
+};
+
+/// What the large messages of one stream have booked, until its reader has taken them.
+class BookedMessages {
+public:
+    /// The next message waits for its reader.
+    void put(Reservation booked) {
+        ++put_;
+        if (booked.size() > 0) large_.push_back({put_, std::move(booked)});
+    }
+    /// The oldest one was taken.
+    void taken() noexcept {
+        ++taken_;
+        if (!large_.empty() && large_.front().number <= taken_) large_.erase(large_.begin());
+    }
+
+private:
+    struct Large {
+        std::uint64_t number;
+        Reservation booked;
+    };
+    std::vector<Large> large_;  // a reader is not let far ahead, so there are few
+    std::uint64_t put_ = 0;
+    std::uint64_t taken_ = 0;
 };
 
 /// The message that `payload` is exactly, e.g. that of a request. Errors: protocol
@@ -44,7 +75,8 @@ Result<Message> split_message(const Bytes& payload);
 ///
 /// Frames are slices of the receive blocks. A small block serves until a read has filled one; a
 /// frame beyond the size of a block gets a block of its own, in two steps if it is very large, so
-/// that an announced size alone costs little.
+/// that an announced size alone costs little. Such a frame is booked when it is announced: with a
+/// budget, as many are let in as the process has memory for.
 class FrameInput {
 public:
     /// Where the next bytes go: fills one or two vectors (readv), returns how many. Valid until the
@@ -58,13 +90,24 @@ public:
     std::size_t pending() const noexcept { return input_.size(); }
 
 protected:
-    FrameInput() = default;
+    explicit FrameInput(std::shared_ptr<BufferBudget> budget) noexcept
+        : budget_{std::move(budget)} {}
+    /// The largest frame that can ever be afforded.
+    std::size_t most_affordable() const noexcept;
+    /// Books the frame of that size which has begun, if it is large. False: not now.
+    bool afford(std::size_t size);
+    /// What is booked for the frame that has come.
+    Reservation take_booking() noexcept { return std::exchange(booked_, {}); }
+    void drop(std::size_t size) noexcept { input_.consume(size); }
     const std::byte* data() const noexcept { return input_.data(); }
     std::nullopt_t need(std::size_t size);
     Bytes take(std::size_t size);
 
 private:
-    mux::Input input_{(64U << 10U) - sizeof(Buffer)};
+    static constexpr std::size_t block_size = (64U << 10U) - sizeof(Buffer);
+    mux::Input input_{block_size};
+    std::shared_ptr<BufferBudget> budget_;
+    Reservation booked_;
     std::size_t offered_ = 0;
 };
 
@@ -72,17 +115,26 @@ private:
 class RequestReader : public FrameInput {
 public:
     /// `max_frame` bounds the whole frame, as the original's DYN_TCP_MAX_MESSAGE_SIZE.
-    explicit RequestReader(std::size_t max_frame = default_max_request) noexcept
-        : max_frame_{max_frame} {}
+    explicit RequestReader(
+        std::size_t max_frame = default_max_request, std::shared_ptr<BufferBudget> budget = {}
+    ) noexcept
+        : FrameInput{std::move(budget)}, max_frame_{max_frame} {}
 
     /// The next complete frame, nothing if more bytes are needed. Errors: protocol
     /// "dynamo.bad_frame" (a path of no or more than max_path_size bytes), payload_too_large
     /// "dynamo.frame_too_large"; the connection is of no use afterwards, and read_error_text gives
-    /// the acknowledgement that tells the client why.
+    /// the acknowledgement that tells the client why. A frame that cannot be afforded comes as soon
+    /// as that is known, `dropped`; what follows of it is read and thrown away.
     Result<std::optional<RequestFrame>> next();
+    /// Bytes of a frame that is not complete: 0 between two of them.
+    std::size_t begun() const noexcept { return pending() + thrown_away_; }
 
 private:
+    bool throw_away() noexcept;
+
     std::size_t max_frame_;
+    std::size_t to_throw_away_ = 0;
+    std::size_t thrown_away_ = 0;  // of the same frame
 };
 
 struct MessageLimits {
@@ -93,16 +145,23 @@ struct MessageLimits {
 /// Either side of a connection of the response plane.
 class MessageReader : public FrameInput {
 public:
-    explicit MessageReader(MessageLimits limits = {}) noexcept : limits_{limits} {}
+    explicit MessageReader(
+        MessageLimits limits = {}, std::shared_ptr<BufferBudget> budget = {}
+    ) noexcept
+        : FrameInput{std::move(budget)}, limits_{limits} {}
 
     /// For the frames from here on: until a peer has said what it wants, little is enough.
     void limit(MessageLimits limits) noexcept { limits_ = limits; }
     /// The next complete message, nothing if more bytes are needed. Errors: payload_too_large
     /// "dynamo.frame_too_large"; the connection is of no use afterwards.
     Result<std::optional<Message>> next();
+    /// `next` has nothing because the process has no memory left for so large a message: read
+    /// nothing, and call it again in a while.
+    bool starved() const noexcept { return starved_; }
 
 private:
     MessageLimits limits_;
+    bool starved_ = false;
 };
 
 /// The client's side of a request connection: acknowledgements, in the order of the requests.

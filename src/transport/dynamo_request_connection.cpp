@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "transport/carrier_metrics.hpp"
+#include "transport/dynamo_control.hpp"
 #include "transport/dynamo_writer.hpp"
 
 namespace stator::transport {
@@ -33,7 +35,7 @@ void DynamoRequestConnection::close() noexcept { link_.close(); }
 Result<void> DynamoRequestConnection::send(
     UnansweredRequest& request,
     std::string_view path,
-    std::string_view headers,
+    const dynamo::TransportHeaders& headers,
     std::string_view control,
     Bytes body
 ) {
@@ -51,10 +53,17 @@ Result<void> DynamoRequestConnection::send(
             fmt::format("too much is waiting to be sent to {}", address_)
         );
     }
+    auto named = headers;
+    named.endpoint_path = std::string{path};
+    const auto written = dynamo::write_headers(named);
+    if (!written) return std::unexpected{written.error()};
+    const auto size =
+        dynamo::request_size(path.size(), written->size(), control.size() + body.size());
     auto put = dynamo::put_request(
-        link_.output(), path, headers, control, std::move(body), config_.max_request
+        link_.output(), path, written->view(), control, std::move(body), config_.max_request
     );
     if (!put) return put;
+    carrier_metrics().tcp_bytes_sent.add(size);
     request.number_ = first_ + pending_.size();
     request.acked_ = false;
     pending_.push_back(&request);
@@ -77,6 +86,8 @@ void DynamoRequestConnection::retire() noexcept {
     close_if_done();
 }
 
+void DynamoRequestConnection::count_failure() noexcept { carrier_metrics().tcp_errors.add(); }
+
 void DynamoRequestConnection::close_if_done() noexcept {
     if (!retired_ || link_.closed()) return;
     const bool awaited =
@@ -97,6 +108,7 @@ std::size_t DynamoRequestConnection::space(std::array<iovec, 2>& vectors) {
 }
 
 void DynamoRequestConnection::received(std::size_t size) {
+    carrier_metrics().tcp_bytes_received.add(size);
     acks_.feed(std::span{input_}.first(size));
     for (;;) {
         const auto ack = acks_.next();

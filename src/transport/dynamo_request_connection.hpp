@@ -11,37 +11,18 @@
 #include "stator/runtime/event.hpp"
 #include "stator/runtime/task_scope.hpp"
 #include "stator/transport/dynamo_pool.hpp"
+#include "stator/transport/request_carrier.hpp"
 #include "transport/dynamo_link.hpp"
 #include "transport/dynamo_reader.hpp"
 
 namespace stator::transport {
-
-struct UnansweredTag {};
-
-/// A request whose answer has not begun: told what becomes of it on the way there. Loop-affine.
-class UnansweredRequest : public runtime::detail::ListLink<UnansweredTag> {
-public:
-    UnansweredRequest() = default;
-    UnansweredRequest(const UnansweredRequest&) = delete;
-    UnansweredRequest& operator=(const UnansweredRequest&) = delete;
-    virtual ~UnansweredRequest() = default;
-    /// The worker has said something about it; empty: accepted.
-    virtual void on_ack(const std::string& text) noexcept = 0;
-    /// Nothing will come of it: the connection went before the acknowledgement, or the worker after
-    /// it.
-    virtual void on_lost(const Error& why) noexcept = 0;
-
-private:
-    friend class DynamoRequestConnection;
-    std::uint64_t number_ = 0;  // of the request on its connection
-    bool acked_ = false;
-};
 
 /// Frames of one turn leave in one write. Acknowledgements carry no id: they are matched in order,
 /// so a request that nobody waits for any more keeps its place.
 ///
 /// Shared by the pool and its calls; `run` keeps it going. Loop-affine.
 class DynamoRequestConnection final : public DynamoLinkUser,
+                                      public RequestCarrier,
                                       public std::enable_shared_from_this<DynamoRequestConnection> {
 public:
     using Unanswered = runtime::detail::IntrusiveList<UnansweredRequest, UnansweredTag>;
@@ -54,29 +35,23 @@ public:
     Task<> run(std::unique_ptr<net::Stream> stream);
     void close() noexcept;
 
-    /// Errors: put_request's; `overloaded` (dynamo.congested) when too much is unsent,
-    /// `unavailable` when it is gone; nothing was sent then. `request` must be forgotten before it
-    /// dies.
+    /// Errors, besides: put_request's.
     Result<void> send(
         UnansweredRequest& request,
         std::string_view path,
-        std::string_view headers,
+        const dynamo::TransportHeaders& headers,
         std::string_view control,
         Bytes body
-    );
-    /// The request is nobody's any more, or its answer has begun.
-    void forget(UnansweredRequest& request) noexcept;
-    /// Waits until there is room for another request, or the connection is gone. Cancel safety:
-    /// throws `cancelled`.
-    Task<> uncongested();
+    ) override;
+    void forget(UnansweredRequest& request) noexcept override;
+    Task<> uncongested() override;
 
-    /// It does not answer: no further request is put on it, and it ends with those it has.
-    void retire() noexcept;
+    void retire() noexcept override;
+    void count_failure() noexcept override;
     bool usable() const noexcept { return !retired_ && !link_.closed(); }
     const std::string& address() const noexcept { return address_; }
-    const DynamoCallConfig& config() const noexcept { return config_; }
-    /// Owns the tasks that read answers.
-    TaskScope& answers() noexcept { return answers_; }
+    const DynamoCallConfig& config() const noexcept override { return config_; }
+    TaskScope& answers() noexcept override { return answers_; }
     /// Why it ended; nothing while it stands or when it was closed from here.
     const std::optional<Error>& end() const noexcept { return end_; }
     /// Whether a request was waiting for its acknowledgement when the connection ended.

@@ -7,9 +7,15 @@
 namespace stator::transport {
 
 DynamoServerCall::DynamoServerCall(
-    std::shared_ptr<DynamoAnswer> answer, std::size_t max_item, CancellationToken token
+    std::shared_ptr<DynamoAnswer> answer,
+    std::size_t max_item,
+    CancellationToken token,
+    Reservation booked
 ) noexcept
-    : ServerCall{std::move(token)}, answer_{std::move(answer)}, max_item_{max_item} {
+    : ServerCall{std::move(token)},
+      answer_{std::move(answer)},
+      max_item_{max_item},
+      booked_{std::move(booked)} {
     answer_->serve(this);
 }
 
@@ -23,7 +29,7 @@ SendStatus DynamoServerCall::send_item(Bytes item, bool end) {
             fmt::format("an item of {} bytes, at most {} can be sent", item.size(), max_item_)
         };
     }
-    return answer_->send(std::move(item), end);
+    return answer_->send(std::move(item), end, annotated());
 }
 
 }  // namespace stator::transport

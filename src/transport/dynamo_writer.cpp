@@ -97,9 +97,9 @@ void put_message(Output& out, std::string_view header, Bytes body) {
     put_body(out, at, std::move(body));
 }
 
-void put_item(Output& out, PayloadCodec codec, Bytes item, bool last) {
-    const auto head = item_head(codec);
-    const auto tail = item_tail(codec, last);
+void put_item(Output& out, PayloadCodec codec, Bytes item, bool last, ItemForm form) {
+    const auto head = item_head(codec, form);
+    const auto tail = item_tail(codec, last, form);
     const auto body = head.size() + item.size() + tail.size();
     if (item.size() >= mux::reference_from) {
         put(put_prelude(out.extend(message_prelude + head.size()), 0, body), head);

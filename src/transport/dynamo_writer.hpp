@@ -7,6 +7,7 @@
 #include "stator/base/bytes.hpp"
 #include "stator/base/error.hpp"
 #include "stator/codec/payload_codec.hpp"
+#include "transport/dynamo_item.hpp"
 #include "transport/dynamo_wire.hpp"
 #include "transport/mux_output.hpp"
 
@@ -27,6 +28,14 @@ Result<void> put_request(
     std::size_t max_frame = default_max_request
 );
 
+/// Bytes of a request frame whose parts have these sizes; `payload` is the control header and the
+/// body.
+constexpr std::size_t request_size(
+    std::size_t path, std::size_t headers, std::size_t payload
+) noexcept {
+    return 2 + path + 2 + headers + 4 + message_prelude + payload;
+}
+
 /// An acknowledgement: an empty text accepts, refusal_text makes the others. Cut to max_ack_size.
 void put_ack(Output& out, std::string_view text = {});
 
@@ -36,7 +45,9 @@ void put_message(Output& out, std::string_view header, Bytes body);
 /// One item of a response stream: `item` is a value in `codec` already (msgpack or json) and goes
 /// into its envelope as it is. `last` makes it the final frame, too; callers of the original take
 /// it, and need put_final otherwise.
-void put_item(Output& out, PayloadCodec codec, Bytes item, bool last = false);
+void put_item(
+    Output& out, PayloadCodec codec, Bytes item, bool last = false, ItemForm form = ItemForm::value
+);
 /// Nothing follows but the sentinel; without it the stream counts as lost.
 void put_final(Output& out, PayloadCodec codec);
 

@@ -57,7 +57,8 @@ MuxConnection::~MuxConnection() {
 Task<> MuxConnection::run() {
     const auto self = shared_from_this();
     // Not in the constructor: a call in these bytes takes a share of this connection.
-    if (!sniffed_.empty()) session_.feed(std::exchange(sniffed_, {}).span(), loop_.now());
+    read_at_ = loop_.now();
+    if (!sniffed_.empty()) session_.feed(std::exchange(sniffed_, {}).span(), read_at_);
     touch();
     loops_.spawn(read_loop());
     loops_.spawn(write_loop());
@@ -130,7 +131,8 @@ Task<> MuxConnection::read_loop() {
                 break;
             }
             ++reads_;
-            session_.received(size, loop_.now());
+            read_at_ = loop_.now();
+            session_.received(size, read_at_);
             touch();
         }
     } catch (const Error& error) {
@@ -185,10 +187,28 @@ void MuxConnection::flush() noexcept {
         const auto count = session_.gather(vectors);
         if (count == 0 || !write({vectors.data(), count})) break;
     }
+    if (refused_ > 0 && !write_blocked_ && !session_.has_output()) refusals_written();
     if (flush_awaited_ && all_left()) all_left_.set();
     // A goodbye that the peer does not take is not waited for.
     if (session_.closed()) over_.set();
     arm_timer();
+}
+
+void MuxConnection::note_refusal() {
+    if (!refusal_seconds_) {
+        refusal_seconds_ = observe::metrics().histogram(
+            "stator_mux_refusal_seconds",
+            "From the read that brought a request to the write of its refusal",
+            observe::duration_buckets()
+        );
+    }
+    if (refused_++ == 0) refused_since_ = read_at_;
+}
+
+void MuxConnection::refusals_written() noexcept {
+    if (!refusal_seconds_) return;
+    const std::chrono::duration<double> taken = loop_.now() - refused_since_;
+    for (; refused_ > 0; --refused_) refusal_seconds_->observe(taken.count());
 }
 
 void MuxConnection::arm_timer() noexcept {
@@ -260,9 +280,10 @@ void* MuxConnection::on_open(StreamId stream, const CallHead& head, const Bytes*
     auto serving = dispatcher_->dispatch(call, head);
     if (!serving) {
         served->refuse(serving.error());
+        note_refusal();
         return nullptr;
     }
-    session_.accept(stream);
+    if (serving->accepted) session_.accept(stream);
     Loop& where = serving->loop == nullptr ? loop_ : *serving->loop;
     calls_.spawn_on(where, std::move(serving->task), std::move(token));
     return served;

@@ -12,9 +12,14 @@ MuxServerCall::~MuxServerCall() {
     connection_->touch();
 }
 
-void MuxServerCall::refuse(const Error& error) noexcept {
-    refused();
+void MuxServerCall::send_accept() noexcept {
+    connection_->session_.accept(stream_);
+    connection_->touch();
+}
+
+void MuxServerCall::send_refusal(const Error& error) noexcept {
     connection_->session_.refuse(stream_, error);
+    connection_->touch();
 }
 
 void MuxServerCall::consumed(std::size_t size) noexcept {

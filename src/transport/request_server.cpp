@@ -11,6 +11,7 @@
 #include "stator/runtime/timer.hpp"
 #include "stator/transport/mux_frame.hpp"
 #include "transport/dynamo_plane.hpp"
+#include "transport/nats_wire.hpp"
 
 namespace stator::transport {
 
@@ -164,6 +165,26 @@ Task<> RequestServer::serve_mux(Room* room, std::unique_ptr<net::Stream> stream,
 Task<> RequestServer::serve_dynamo(Room* room, std::unique_ptr<net::Stream> stream, Bytes sniffed) {
     const Counted counted{dynamo_};
     co_await room->dynamo->serve(std::move(stream), std::move(sniffed));
+}
+
+Task<std::shared_ptr<NatsSubject>> RequestServer::serve_subject(
+    nats::Client client, std::string subject, std::string path
+) {
+    auto served = std::make_shared<NatsSubject>(client, subject, std::move(path));
+    nats::SubscribeOptions options;
+    options.subjects = {std::move(subject)};
+    options.queue = std::string{nats_wire::queue_group};
+    served->requests_ = co_await client.subscribe(std::move(options));
+    Room& room = emptiest();
+    room.size.fetch_add(1, std::memory_order_relaxed);
+    scope_.spawn_on(*room.loop, take_requests(&room, served));
+    co_return served;
+}
+
+Task<> RequestServer::take_requests(Room* room, std::shared_ptr<NatsSubject> subject) {
+    const auto ended = co_await as_result(NatsSubject::run(subject, room->dynamo.get()));
+    room->size.fetch_sub(1, std::memory_order_relaxed);
+    if (!ended) throw ended.error();
 }
 
 void RequestServer::drain(InstanceId instance, std::string reason) {

@@ -92,4 +92,14 @@ void ServerCall::fail(const Error& error) noexcept {
     send_error(error);
 }
 
+void ServerCall::accept() noexcept {
+    if (!over_) send_accept();
+}
+
+void ServerCall::refuse(const Error& error) noexcept {
+    if (over_) return;
+    over_ = true;
+    send_refusal(error);
+}
+
 }  // namespace stator::transport

@@ -9,7 +9,9 @@ namespace {
 
 class Recorder final : public Sink {
 public:
-    void report(Severity, std::string_view target, std::string_view message) noexcept override {
+    void report(
+        Severity, std::string_view target, std::string_view message, std::source_location
+    ) noexcept override {
         last = std::string{target} + "/" + std::string{message};
     }
     void count(std::string_view, std::uint64_t by) noexcept override { counted += by; }

@@ -42,6 +42,14 @@ TEST(Arguments, ServeTakesItsOptions) {
     EXPECT_EQ(serve.endpoint, (EndpointId{"a.b", "c", "d"}));
     EXPECT_EQ(serve.instances, 3U);
     EXPECT_EQ(serve.max_inflight, 7U);
+    EXPECT_EQ(serve.queue.length, 0U);
+    const auto queue =
+        parsed<ServeArguments>(
+            {"serve", "a.b.c", "--max-inflight", "7", "--queue", "9", "--max-wait-ms", "30"}
+        )
+            .queue;
+    EXPECT_EQ(queue.length, 9U);
+    EXPECT_EQ(queue.max_wait, std::chrono::milliseconds{30});
 }
 
 TEST(Arguments, ServeTakesAShape) {
@@ -222,7 +230,6 @@ TEST_P(Refusals, AreNamed) {
 }
 
 constexpr auto bad = ErrorCode::invalid_request;
-constexpr auto later = ErrorCode::unimplemented;
 const std::string ep = "a.b.c";
 
 INSTANTIATE_TEST_SUITE_P(
@@ -231,7 +238,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Refusal{{}, bad, "cli.usage", "a command is missing; there are serve"},
         Refusal{{"serv"}, bad, "cli.usage", "did you mean serve?"},
-        Refusal{{"bank"}, bad, "cli.usage", "there are serve, call, bench, ls, watch, config"},
+        Refusal{{"bank"}, bad, "cli.usage", "there are serve, call, bench, ls, watch, drain"},
         Refusal{{"--verbose"}, bad, "cli.usage", "--verbose"},
         Refusal{{"serve"}, bad, "cli.usage", "endpoint"},
         Refusal{{"serve", "nodots"}, bad, "name.path", "nodots"},
@@ -241,10 +248,15 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{{"serve", ep, "--instances", "-1"}, bad, "cli.usage", "--instances"},
         Refusal{{"serve", ep, "--instances", "many"}, bad, "cli.usage", "--instances"},
         Refusal{{"serve", ep, "--max-inflight", "4294967296"}, bad, "cli.usage", "4294967295"},
+        Refusal{{"serve", ep, "--queue", "1"}, bad, "cli.usage", "--max-inflight"},
+        Refusal{
+            {"serve", ep, "--max-inflight", "1", "--max-wait-ms", "0"},
+            bad,
+            "cli.usage",
+            "--max-wait"
+        },
         Refusal{{"call", ep}, bad, "cli.usage", "request"},
         Refusal{{"call", ep, "{}", "{}"}, bad, "cli.usage", "{}"},
-        Refusal{{"call", ep, "{}", "--mode", "p2c"}, later, "cli.not_yet", "there are round_robin"},
-        Refusal{{"call", ep, "{}", "--mode", "least_loaded"}, later, "cli.not_yet", "direct"},
         Refusal{{"call", ep, "{}", "--mode", "best"}, bad, "cli.usage", "there are round_robin"},
         Refusal{{"call", ep, "{}", "--plane", "air"}, bad, "cli.usage", "mux and dynamo"},
         Refusal{{"call", ep, "{}", "--mode", "direct"}, bad, "cli.usage", "--instance"},
@@ -291,6 +303,12 @@ INSTANTIATE_TEST_SUITE_P(
             "cli.usage",
             "of its own"
         },
+        Refusal{{"drain"}, bad, "cli.usage", "either"},
+        Refusal{{"drain", ep, "--process", "1"}, bad, "cli.usage", "either"},
+        Refusal{{"resume", "--process=1", "--instance=2"}, bad, "cli.usage", "--instance goes"},
+        Refusal{{"resume", "--process", "0x1"}, bad, "instance_id.invalid", "--process"},
+        Refusal{{"drain", ep, "--instance", "x"}, bad, "instance_id.invalid", "--instance"},
+        Refusal{{"drain", "a.b"}, bad, "name.path", "endpoint"},
         Refusal{{"ls", "extra"}, bad, "cli.usage", "extra"},
         Refusal{{"watch", "a..b"}, bad, "name.invalid", "prefix"},
         Refusal{{"watch", "."}, bad, "name.invalid", "prefix"},

@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 namespace stator {
@@ -113,6 +114,60 @@ TEST(Payload, a_string_is_copied_once_into_memory_of_its_size) {
     ASSERT_TRUE(bytes.has_value());
     EXPECT_EQ(bytes->size(), text.size() + 5);
     EXPECT_LE(bytes->held(), text.size() + 8) << "the block was sized in advance";
+}
+
+/// What ValueReader says of bytes that should be one string: the text, or the error.
+std::string read_string(const Bytes& bytes) {
+    ValueReader reader{bytes, PayloadCodec::msgpack};
+    auto text = reader.string();
+    if (!text) return fmt::format("error: {}", text.error().what());
+    if (const auto complete = reader.finish(); !complete)
+        return fmt::format("error: {}", complete.error().what());
+    return *text;
+}
+
+std::string decode_string(const Bytes& bytes) {
+    auto text = Payload<std::string>::decode(bytes, PayloadCodec::msgpack);
+    return text ? *text : fmt::format("error: {}", text.error().what());
+}
+
+TEST(Payload, a_string_alone_is_what_writer_and_reader_make_of_it) {
+    for (std::size_t size = 0; size < 300; ++size) {
+        for (const char* letter : {"x", "\xc3\xa4", "\xff"}) {
+            std::string text(size, 'a');
+            text += letter;
+            ValueWriter writer{PayloadCodec::msgpack};
+            writer.string(text);
+            const auto written = writer.finish();
+            const auto bytes = Payload<std::string>::encode(text, PayloadCodec::msgpack);
+            ASSERT_EQ(bytes.has_value(), written.has_value()) << size;
+            if (!bytes) {
+                EXPECT_EQ(bytes.error().detail(), written.error().detail());
+                continue;
+            }
+            EXPECT_EQ(*bytes, *written) << size;
+            EXPECT_EQ(decode_string(*bytes), text);
+        }
+    }
+}
+
+TEST(Payload, bytes_that_are_no_string_alone_are_refused_as_the_reader_refuses_them) {
+    for (const std::size_t size : {0, 1, 31, 32, 255, 256}) {
+        const std::string text(size, 'a');
+        const auto whole =
+            Payload<std::string>::encode(text, PayloadCodec::msgpack).value().to_string();
+        for (unsigned marker = 0; marker < 256; ++marker) {
+            for (std::string bytes : {whole, whole + 'a', whole.substr(0, whole.size() - 1)}) {
+                if (!bytes.empty()) bytes[0] = static_cast<char>(marker);
+                const auto given = Bytes::copy_of(bytes);
+                ASSERT_EQ(decode_string(given), read_string(given)) << size << " " << marker;
+            }
+        }
+    }
+    EXPECT_EQ(
+        decode_string(Bytes::copy_of("\xa2\xc3(")),
+        "error: invalid_request [msgpack.utf8]: the string is not UTF-8 at byte 1"
+    );
 }
 
 TEST(Payload, raw_bytes_are_neither_copied_nor_read) {

@@ -20,14 +20,13 @@ namespace stator::testing {
 
 class ClusterTest : public ::testing::Test {
 protected:
-    /// Runs `body` on a primary loop, bounded by 20 s; then stops the runtime. What it throws fails
-    /// the test.
+    /// Runs `body` on a primary loop, bounded by `time_limit`; then stops the runtime. What it
+    /// throws fails the test.
     void run(std::function<Task<>(ClusterTest*)> body) {
         auto runtime = Runtime::create({.primary_threads = threads, .graceful_timeout = graceful});
         runtime_ = &runtime;
-        auto ended = runtime.block_on(
-            as_result(with_deadline(Deadline::in(std::chrono::seconds{20}), body(this)))
-        );
+        auto ended =
+            runtime.block_on(as_result(with_deadline(Deadline::in(time_limit), body(this))));
         runtime.stop();
         if (!ended) FAIL() << ended.error().what();
     }
@@ -42,12 +41,16 @@ public:
         config.memory_name = store_;
         config.mux.max_message_size = max_message;
         config.long_step = long_step;
+        if (adjust) adjust(config);
         return DistributedRuntime::connect(*runtime_, config);
     }
     const Runtime& runtime() const { return *runtime_; }
+    /// Changes what the next ones join with.
+    std::function<void(DistributedConfig&)> adjust;
 
 protected:
     std::size_t threads = 1;
+    Duration time_limit = std::chrono::seconds{20};
     Duration graceful = std::chrono::seconds{5};
     std::uint64_t max_message = 8U << 20U;
     Duration long_step = DistributedConfig{}.long_step;

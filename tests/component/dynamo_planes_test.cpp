@@ -182,6 +182,59 @@ TEST_F(DynamoPlanes, RefusalsGoElsewhereAndPutTheInstanceAside) {
     });
 }
 
+TEST_F(DynamoPlanes, AWorkerThatDoesNotAcknowledgeIsPutAsideAndGetsAnotherConnectionLater) {
+    play([](DynamoPlanes* test) -> Task<> {
+        bool silent = true;
+        auto* mute = co_await test->start([&silent](Request request) -> Task<> {
+            if (!silent) co_await echo("mute")(request);
+        });
+        const auto* good = co_await test->start(echo("good"));
+        test->adjust = [](DistributedConfig& config) { config.dynamo.ack_timeout = 50ms; };
+        const auto cluster = co_await test->join();
+        auto a = co_await publish(cluster, mute->address() + "/m");
+        const auto client = co_await DynamoPlanes::client_of(cluster, 1);
+        const Text router{client};
+        const auto alone = co_await as_result(collect(router.generate("x")));
+        EXPECT_FALSE(alone);
+        if (!alone) EXPECT_EQ(alone.error().detail(), "dynamo.no_ack");
+        EXPECT_EQ(client.instances()->find(a.id)->standing, discovery::Standing::refusing);
+        auto b = co_await publish(cluster, good->address() + "/g");
+        co_await DynamoPlanes::routable(client, 1);
+        for (int i = 0; i < 6; ++i)
+            EXPECT_EQ((co_await collect(router.generate("x"))).back(), "good");
+        EXPECT_EQ(mute->requests, 1);
+        EXPECT_EQ(mute->connections, 1);
+        // Whoever insists gets a connection on which nothing is owed.
+        silent = false;
+        const Text direct{client, RouterMode::direct};
+        const auto items = co_await collect(direct.generate("x", CallOptions{.instance = a.id}));
+        EXPECT_EQ(items.back(), "mute");
+        EXPECT_EQ(mute->connections, 2);
+    });
+}
+
+TEST_F(DynamoPlanes, AFailedStartOfTheCallHomeServerMayBeRetried) {
+    play([](DynamoPlanes* test) -> Task<> {
+        const auto* worker = co_await test->start(echo("w"));
+        auto taken = co_await net::Listener::bind({"127.0.0.1", 0});
+        const auto port = taken->address().port;
+        test->adjust = [port](DistributedConfig& config) { config.response_port = port; };
+        const auto cluster = co_await test->join();
+        auto a = co_await publish(cluster, worker->address() + "/g");
+        const auto client = co_await DynamoPlanes::client_of(cluster, 1);
+        const Text router{client};
+        const auto failed = co_await as_result(cluster.tcp_server());
+        EXPECT_FALSE(failed);
+        if (!failed) EXPECT_EQ(failed.error().detail(), "net.cannot_bind");
+        const auto asked = co_await as_result(router.ask("x"));
+        EXPECT_FALSE(asked);
+        if (!asked) EXPECT_EQ(asked.error().code(), ErrorCode::already_exists);
+        taken.reset();
+        EXPECT_EQ((co_await cluster.tcp_server())->address(), fmt::format("127.0.0.1:{}", port));
+        EXPECT_EQ(co_await router.ask("x"), "x");
+    });
+}
+
 TEST_F(DynamoPlanes, TheOnlyWorkerIsFullForAMomentOnly) {
     play([](DynamoPlanes* test) -> Task<> {
         bool full = true;
@@ -262,6 +315,36 @@ TEST_F(DynamoPlanes, AnInputStreamReachesAWorker) {
     });
 }
 
+Stream<std::string> endless(int* made) {
+    for (;; ++*made) co_yield std::string(1000, 'x');
+}
+
+TEST_F(DynamoPlanes, AnInputThatTheWorkerHasClosedIsPulledNoFurther) {
+    play([](DynamoPlanes* test) -> Task<> {
+        const auto* worker = co_await test->start([](Request request) -> Task<> {
+            co_await request.ack();
+            const auto from = co_await request.call_home_for_input();
+            const auto peer = co_await request.call_home();
+            co_await peer->write(frame_of([](dynamo::Output& out) { dynamo::put_prologue(out); }));
+            (void)co_await from->read();
+            from->close();
+            co_await sleep_for(100ms);
+            co_await peer->write(frame_of([&](dynamo::Output& out) {
+                dynamo::put_final(out, request.control.codec);
+                dynamo::put_word(out, dynamo::Word::sentinel);
+            }));
+            (void)co_await peer->read_all();
+        });
+        const auto cluster = co_await test->join();
+        auto a = co_await publish(cluster, worker->address() + "/g", PayloadCodec::json);
+        const auto client = co_await DynamoPlanes::client_of(cluster, 1);
+        int made = 0;
+        const auto items = co_await collect(Text{client}.generate(endless(&made)));
+        EXPECT_TRUE(items.empty());
+        EXPECT_LT(made, 20'000) << "more than two kernels keep";
+    });
+}
+
 class ManyLoops : public DynamoPlanes {
 protected:
     ManyLoops() { threads = 3; }
@@ -294,6 +377,70 @@ TEST_F(ManyLoops, AnswersReachTheLoopOfTheirCall) {
         }
         for (const auto& items : co_await when_all(std::move(calls)))
             EXPECT_EQ(items, (std::vector<std::string>{"x", "w"}));
+    });
+}
+
+using Noted = Annotated<int>;
+
+/// A remark, a value, a value with something said about it, another that is null.
+Stream<Noted> annotated_items(Context, int value) {
+    co_yield Noted::from_annotation("stage", "begun");
+    co_yield Noted::from_data(int{value});
+    co_yield Noted{.data = value + 1, .id = "2", .event = "progress", .comment = {"a", "b"}};
+}
+
+TEST_F(DynamoPlanes, AnnotatedItemsKeepWhatIsSaidOnEveryPlane) {
+    run([](ClusterTest* test) -> Task<> {
+        const auto worker = co_await test->join();
+        const auto served = co_await worker.endpoint(path).start(annotated_items);
+        const auto caller = co_await test->join();
+        const auto client = co_await caller.endpoint(path).client();
+        co_await client.wait_for_instances(Deadline::in(5s));
+        const std::vector expected{
+            Noted::from_annotation("stage", "begun"),
+            Noted::from_data(7),
+            Noted{.data = 8, .id = "2", .event = "progress", .comment = {"a", "b"}}
+        };
+        const Router<int, Noted> router{client};
+        for (const auto plane : {Plane::mux, Plane::dynamo}) {
+            for (const auto codec : {PayloadCodec::json, PayloadCodec::msgpack}) {
+                const CallOptions options{.codec = codec, .plane = plane};
+                EXPECT_EQ(co_await collect(router.generate(7, options)), expected)
+                    << to_string(plane);
+            }
+        }
+        // Those who know nothing of annotations see the values, as the original's do.
+        const Router<int, int> plain{client};
+        EXPECT_EQ(
+            co_await collect(plain.generate(7, {.plane = Plane::dynamo})), (std::vector{7, 8})
+        );
+    });
+}
+
+TEST_F(DynamoPlanes, AnAnnotatedErrorIsTheOriginalsErrorItem) {
+    run([](ClusterTest* test) -> Task<> {
+        const auto worker = co_await test->join();
+        const auto served =
+            co_await worker.endpoint(path).start([](Context, int value) -> Stream<Noted> {
+                co_yield Noted::from_data(int{value});
+                co_yield Noted::from_error(Error{ErrorCode::draining, "test.going", "bye"});
+            });
+        const auto caller = co_await test->join();
+        const auto client = co_await caller.endpoint(path).client();
+        co_await client.wait_for_instances(Deadline::in(5s));
+        const auto check = [](auto items) -> Task<> {
+            EXPECT_TRUE(co_await items.next());
+            const auto failed = co_await as_result([](auto* rest) -> Task<> {
+                (void)co_await rest->next();
+            }(&items));
+            EXPECT_FALSE(failed);
+            if (failed) co_return;
+            EXPECT_EQ(failed.error().code(), ErrorCode::draining);
+            EXPECT_EQ(failed.error().detail(), "test.going");
+            EXPECT_EQ(failed.error().message(), "bye");
+        };
+        co_await check(Router<int, Noted>{client}.generate(7, {.plane = Plane::dynamo}));
+        co_await check(Router<int, int>{client}.generate(7, {.plane = Plane::dynamo}));
     });
 }
 

@@ -85,6 +85,28 @@ TEST_F(PlacementTest, ShorterStepsThanTheSettingStayWhereTheirConnectionIs) {
     });
 }
 
+TEST_F(PlacementTest, EachLoopThatCallsHasAConnectionAndTheseAreSpreadOverTheWorkersLoops) {
+    threads = 4;
+    long_step = 1h;  // nothing is given away: a call is served where its connection is
+    run([](ClusterTest* test) -> Task<> {
+        const auto cluster = co_await test->join();
+        const auto endpoint = cluster.endpoint("demo.backend.hold");
+        const auto served = co_await endpoint.start(hold);
+        const auto client = co_await endpoint.client();
+        co_await client.wait_for_instances(Deadline::in(5s));
+        const Numbers router{client};
+        LoopCalls connections;
+        for (std::size_t i = 0; i < 4; ++i) {
+            auto& loop = test->runtime().primary().loop(i);
+            const auto seen = co_await on_loop(loop, burst(router, 20, 0));
+            EXPECT_EQ(seen.size(), 1U) << "loop " << i << " calls by one connection";
+            ++connections[seen.begin()->first];
+        }
+        EXPECT_EQ(connections.size(), 4U) << "each loop of the worker serves one of them";
+        co_await served.shutdown(Deadline::in(5s));
+    });
+}
+
 TEST_F(PlacementTest, AStreamIsServedByOneLoopToItsEnd) {
     long_step = 0s;
     serve_and_call(hold_for_each_item, [](Numbers router) -> Task<> {

@@ -16,6 +16,11 @@ Stream<Text> answer_three(Context, Stream<Text> input) {
     for (int i = 0; i < 3; ++i) co_yield std::to_string(i) + all;
 }
 
+/// Of what a call ended with, if it failed.
+std::optional<ErrorCode> code(const std::optional<Error>& error) {
+    return error ? std::optional{error->code()} : std::nullopt;
+}
+
 TEST_P(EveryShape, ItemsComeInOrderAndThenTheEnd) {
     run([](ShapesTest* test) -> Task<> {
         const auto worker = co_await test->join();
@@ -63,7 +68,8 @@ TEST_P(EveryShape, StopAsksTheHandlerToFinish) {
                 (void)co_await input.next();
                 probe->began.set();
                 co_await request.stop_token().wait();
-                co_yield std::string{to_string(request.reason())};
+                probe->reason = request.reason();
+                co_yield "stopped";
             }
         );
         const auto router = co_await test->router(co_await test->join());
@@ -75,7 +81,8 @@ TEST_P(EveryShape, StopAsksTheHandlerToFinish) {
         context.stop(CancelReason::shutdown);
         co_await outcome->ended.wait();
         EXPECT_FALSE(outcome->error) << outcome->error->what();
-        EXPECT_EQ(outcome->items, (Texts{"shutdown"}));
+        EXPECT_EQ(outcome->items, (Texts{"stopped"}));
+        EXPECT_TRUE(test->plane().tells(CancelReason::shutdown, probe->reason));
         co_await scope.join();
     });
 }
@@ -95,7 +102,7 @@ TEST_P(EveryShape, KillEndsBothSidesNow) {
         co_await outcome->ended.wait();
         EXPECT_TRUE(outcome->error && outcome->error->code() == ErrorCode::cancelled);
         co_await probe->ended.wait();
-        EXPECT_EQ(probe->reason, CancelReason::parent);
+        EXPECT_TRUE(test->plane().tells(CancelReason::parent, probe->reason));
         co_await scope.join();
     });
 }
@@ -112,7 +119,7 @@ TEST_P(EveryShape, TheDeadlineEndsBothSides) {
         EXPECT_FALSE(end);
         if (!end) EXPECT_EQ(end.error().code(), ErrorCode::deadline_exceeded) << end.error().what();
         co_await probe->ended.wait();
-        EXPECT_EQ(probe->reason, CancelReason::deadline);
+        EXPECT_TRUE(test->plane().tells(CancelReason::deadline, probe->reason));
     });
 }
 
@@ -128,7 +135,7 @@ TEST_P(EveryShape, ACancelledCallerKillsTheHandler) {
         co_await scope.close(CancelReason::shutdown);
         EXPECT_TRUE(outcome->error && outcome->error->code() == ErrorCode::cancelled);
         co_await probe->ended.wait();
-        EXPECT_EQ(probe->reason, CancelReason::shutdown);
+        EXPECT_TRUE(test->plane().tells(CancelReason::shutdown, probe->reason));
         co_await until([&] { return served.inflight() == 0; });
     });
 }
@@ -145,9 +152,10 @@ TEST_P(EveryShape, AConsumerThatIsGoneKillsTheHandler) {
         co_await probe->began.wait();
         co_await caller.close(Deadline::in(2s));
         co_await probe->ended.wait();
-        EXPECT_EQ(probe->reason, CancelReason::peer_gone);
+        EXPECT_TRUE(test->plane().tells(CancelReason::peer_gone, probe->reason))
+            << "told " << to_string(probe->reason);
         co_await outcome->ended.wait();
-        EXPECT_TRUE(outcome->error && outcome->error->code() == ErrorCode::disconnected);
+        EXPECT_EQ(code(outcome->error), test->code_of_loss());
         co_await scope.join();
     });
 }
@@ -163,7 +171,7 @@ TEST_P(EveryShape, AProducerThatIsGoneEndsTheCall) {
         co_await probe->began.wait();
         co_await worker.close(Deadline::in(2s));
         co_await outcome->ended.wait();
-        EXPECT_TRUE(outcome->error && outcome->error->code() == ErrorCode::disconnected);
+        EXPECT_EQ(code(outcome->error), test->plane().worker_gone());
         co_await probe->ended.wait();
         co_await scope.join();
     });
@@ -191,7 +199,7 @@ TEST_P(EveryShape, AnItemThatIsTooLargeIsNamed) {
         const auto served = co_await test->serve(worker, answer_three);
         const auto router = co_await test->router(co_await test->join());
         const auto end = co_await as_result(
-            collect(test->call(router, {long_text(test->plane().huge_item() + 1024)}))
+            collect(test->call(router, {long_text(test->plane().too_large_item())}))
         );
         EXPECT_FALSE(end);
         if (!end) EXPECT_EQ(end.error().code(), ErrorCode::payload_too_large);
@@ -205,7 +213,9 @@ TEST_P(EveryShape, AnotherShapeOfRequestIsRefusedByName) {
         const auto worker = co_await test->join();
         const auto served = co_await test->serve(worker, answer_three);
         const auto router = co_await test->router(co_await test->join());
-        auto wrong = test->one_request() ? router.generate(one("item")) : router.generate("item");
+        const CallOptions options{.plane = test->plane().calls_by()};
+        auto wrong = test->one_request() ? router.generate(one("item"), options)
+                                         : router.generate("item", options);
         const auto end = co_await as_result(collect(std::move(wrong)));
         EXPECT_FALSE(end);
         if (end) co_return;

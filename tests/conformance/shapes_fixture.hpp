@@ -149,6 +149,10 @@ protected:
     /// throws fails the test.
     void run(std::function<Task<>(ShapesTest*)> body, std::size_t loops = 2) {
         plane_ = GetParam().plane.make();
+        const std::string_view name =
+            ::testing::UnitTest::GetInstance()->current_test_info()->name();
+        const auto why = plane_->excludes(name.substr(0, name.find('/')));
+        if (!why.empty()) GTEST_SKIP() << why;
         auto runtime =
             Runtime::create({.primary_threads = loops, .graceful_timeout = std::chrono::seconds{5}}
             );
@@ -166,6 +170,10 @@ public:  // for the bodies
     bool one_request() const { return transport::one_request(shape()); }
     bool one_response() const { return transport::one_response(shape()); }
     const Plane& plane() const { return *plane_; }
+    /// With which calls end when a member leaves.
+    ErrorCode code_of_loss() const {
+        return plane_->one_member() ? ErrorCode::unavailable : ErrorCode::disconnected;
+    }
     Task<DistributedRuntime> join() { return plane_->join(*runtime_); }
 
     /// Serves `body` as a handler of this shape.
@@ -216,6 +224,7 @@ public:  // for the bodies
     Stream<Text> call(
         TextRouter router, Stream<Text> input, CallOptions options = {}, Context context = {}
     ) const {
+        options.plane = plane_->calls_by();
         switch (shape()) {
             case CallShape::unary:
                 return ask_one(

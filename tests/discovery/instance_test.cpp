@@ -84,6 +84,20 @@ TEST(Instance, AdvertisesTheMuxAtTheTop) {
     EXPECT_TRUE(draining.draining());
 }
 
+TEST(Instance, NamesTheProcessThatWroteIt) {
+    auto written = sample();
+    written.mux->epoch = 0xfedcba9876543210;
+    const auto text = to_record(written).value();
+    EXPECT_NE(text.find(R"("tls":false,"epoch":"fedcba9876543210"})"), std::string::npos) << text;
+    EXPECT_EQ(from_record(sample_key, text).value(), written);
+    // What is none is no epoch, and nothing else.
+    for (const std::string other : {R"("")", R"("fedcba98765432100")", R"("x")", "12", "null"}) {
+        auto changed = text;
+        changed.replace(changed.find(R"("fedcba9876543210")"), 18, other);
+        EXPECT_EQ(from_record(sample_key, changed).value(), sample()) << changed;
+    }
+}
+
 TEST(Instance, KeepsANestedNamespaceInOnePart) {
     auto nested = sample();
     nested.endpoint.namespace_ = "prod.blue";

@@ -104,7 +104,7 @@ TEST_F(ModelRegistrationTest, BothHangOnTheLease) {
     token.cancel();
     loop_.settle();
     EXPECT_EQ(present(), "");
-    EXPECT_EQ(registration.state(), RegistrationState::deleted);
+    EXPECT_EQ(registration.state(), RegistrationState::gone);
 }
 
 TEST_F(ModelRegistrationTest, NothingIsLeftOfAModelWhoseInstanceCannotBePublished) {
@@ -159,7 +159,7 @@ TEST_F(ModelRegistrationTest, UnpublishingIsBounded) {
     const auto registration = get(discovery_.publish(instance(), {model()}, {}));
     store_->simulate_outage(true);
     auto gone = loop_.run(registration.unpublish(Deadline::at(loop_.clock().now() + 2s)));
-    EXPECT_EQ(registration.state(), RegistrationState::deleted) << "from the call on";
+    EXPECT_EQ(registration.state(), RegistrationState::draining) << "from the call on";
     for (int i = 0; i < 22 && !gone.done(); ++i) loop_.advance(100ms);
     ASSERT_TRUE(gone.done());
     EXPECT_FALSE(gone.value());

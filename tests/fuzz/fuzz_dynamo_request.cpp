@@ -1,12 +1,11 @@
 // The request side of Dynamo's TCP plane on any bytes: no crash, named errors, the same frames
 // however the bytes are cut, and what is read is written again.
-#include <cstdlib>
 #include <cstring>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "fuzz_support.hpp"
 #include "stator/base/bytes.hpp"
 #include "transport/dynamo_control.hpp"
 #include "transport/dynamo_error.hpp"
@@ -17,26 +16,9 @@ namespace {
 
 using namespace stator;
 using namespace stator::transport;
-
-void require(bool holds) {
-    if (!holds) std::abort();
-}
-
-/// What is in `value`, which must not be empty.
-template <class T>
-T& got(std::optional<T>& value) {
-    if (!value) std::abort();
-    return *value;
-}
-template <class T>
-const T& got(const std::optional<T>& value) {
-    if (!value) std::abort();
-    return *value;
-}
-
-void require_named(const Error& error, std::string_view detail) {
-    require(error.detail() == detail && !error.message().empty());
-}
+using fuzz::got;
+using fuzz::require;
+using fuzz::require_named;
 
 std::string drain(dynamo::Output& out) {
     std::string text;

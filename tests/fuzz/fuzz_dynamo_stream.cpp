@@ -1,15 +1,14 @@
 // The response side of Dynamo's TCP plane on any bytes: messages, envelopes, error objects and
 // everything that is a header alone. No crash, named errors, the same messages however the bytes
 // are cut, and what is read is written again.
-#include <cstdlib>
 #include <cstring>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
+#include "fuzz_support.hpp"
 #include "stator/base/bytes.hpp"
 #include "stator/codec/json.hpp"
 #include "stator/codec/value_reader.hpp"
@@ -24,26 +23,9 @@ namespace {
 
 using namespace stator;
 using namespace stator::transport;
-
-void require(bool holds) {
-    if (!holds) std::abort();
-}
-
-/// What is in `value`, which must not be empty.
-template <class T>
-T& got(std::optional<T>& value) {
-    if (!value) std::abort();
-    return *value;
-}
-template <class T>
-const T& got(const std::optional<T>& value) {
-    if (!value) std::abort();
-    return *value;
-}
-
-void require_named(const Error& error, std::string_view detail) {
-    require(error.detail() == detail && !error.message().empty());
-}
+using fuzz::got;
+using fuzz::require;
+using fuzz::require_named;
 
 /// The body of the one message that is queued.
 Bytes body_of(dynamo::Output& out) {

@@ -4,12 +4,12 @@
 // it writes are frames that a peer may send; what it holds for a silent peer stays bounded; when
 // all streams are released nothing is held.
 #include <array>
-#include <cstdlib>
 #include <map>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "fuzz_support.hpp"
 #include "stator/transport/mux_frame.hpp"
 #include "stator/transport/mux_session.hpp"
 
@@ -17,34 +17,9 @@ namespace {
 
 using namespace stator;
 using namespace stator::transport;
-
-void require(bool holds) {
-    if (!holds) std::abort();
-}
-
-class Input {
-public:
-    Input(const std::uint8_t* data, std::size_t size) : data_{data}, size_{size} {}
-    bool empty() const { return size_ == 0; }
-    unsigned byte() {
-        if (size_ == 0) return 0;
-        --size_;
-        return *data_++;
-    }
-    unsigned pair() {
-        const auto low = byte();
-        return low | byte() << 8U;
-    }
-    std::string bytes(std::size_t count) {
-        std::string out;
-        while (count-- > 0 && !empty()) out.push_back(static_cast<char>(byte()));
-        return out;
-    }
-
-private:
-    const std::uint8_t* data_;
-    std::size_t size_;
-};
+using fuzz::bytes_of;
+using fuzz::Input;
+using fuzz::require;
 
 std::string little(std::uint64_t value, std::size_t size) {
     std::string out;
@@ -166,9 +141,6 @@ public:
     }
 
 private:
-    static std::span<const std::byte> bytes_of(std::string_view text) {
-        return std::as_bytes(std::span{text});
-    }
     StreamId some_stream() { return 1 + 2 * (input_.byte() % 12); }
     Bytes some_message() { return Bytes::copy_of(std::string(input_.pair() * 2, 'm')); }
 

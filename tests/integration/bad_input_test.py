@@ -28,8 +28,7 @@ class BadInput(TestCase):
             (("benchmark",), "invalid_request", "no command is called"),
             (("bench",), "invalid_request", "endpoint is required"),
             (("call", EP), "invalid_request", "request"),
-            (("call", EP, "{}", "--mode", "p2c"), "unimplemented", "round_robin, random and direct"),
-            (("call", EP, "{}", "--mode", "least_loaded"), "unimplemented", "round_robin, random and direct"),
+            (("call", EP, "{}", "--mode", "fastest"), "invalid_request", "least_loaded, peak_ewma and device_aware"),
             (("call", EP, "{}", "--mode", "direct"), "invalid_request", "--instance"),
             (("call", EP, "{}", "--instance", "00ff"), "invalid_request", "--instance"),
             (("watch", "a b"), "invalid_request", "prefix"),
@@ -123,13 +122,19 @@ class BadInput(TestCase):
                     program = cluster.run(*arguments, **{name: value})
                     self.assert_one_line(program, 2, "invalid_request", says)
 
-    def test_settings_of_later_versions(self):
-        cluster = self.cluster()
-        for name, value, available in [("DYN_DISCOVERY_BACKEND", "etcd", "file"), ("DYN_REQUEST_PLANE", "nats", "tcp")]:
-            for arguments in COMMANDS[:-1]:
-                with self.subTest(setting=f"{name}={value}", arguments=arguments):
-                    program = cluster.run(*arguments, **{name: value})
-                    self.assert_one_line(program, 2, "invalid_request", available)
+    def test_a_request_plane_whose_server_is_not_there(self):
+        with socket.create_server(("127.0.0.1", 0)) as unused:
+            server = f"nats://127.0.0.1:{unused.getsockname()[1]}"
+        cluster = self.cluster(
+            DYN_REQUEST_PLANE="nats", NATS_SERVER=server, NATS_STARTUP_CONNECT_TIMEOUT_SECONDS="0.2"
+        )
+        for arguments in [("serve", EP), ("call", EP, "{}")]:
+            with self.subTest(arguments=arguments):
+                program = cluster.run(*arguments)
+                self.assertNotEqual(program.status, 0)
+                self.assertEqual(program.error()["code"], "unavailable", program.stderr.text())
+                self.assertIn(server, program.error()["message"])
+        self.assertEqual(cluster.ls(), [])  # who only looks needs no plane
 
     def test_unknown_variable_is_one_warning(self):
         cluster = self.cluster()

@@ -54,9 +54,13 @@ class Crash(TestCase):
         lost = summary["errors"].get("disconnected", 0)
         self.assertEqual(summary["succeeded"] + lost, 2000)
         self.assertLessEqual(lost, 32)
-        # What it had accepted and not finished is what was lost, nothing else.
+        # What it had accepted and not finished is what was lost, nothing else. One whose last item came and whose
+        # end did not is in both counts.
         finished = sum(1 for item in call.items() if item["i"] == 4 and item["worker"] == victim.instance_ids()[0])
-        self.assertEqual(accepted_by(call, victim.instance_ids()[0]), finished + lost)
+        accepted = accepted_by(call, victim.instance_ids()[0])
+        self.assertLessEqual(finished, accepted)
+        self.assertLessEqual(accepted, finished + lost)
+        self.assertLessEqual(lost, accepted)
         self.assertEqual(call.wait(), 1 if lost else 0)
         if lost:
             self.assertEqual(call.error()["code"], "disconnected")

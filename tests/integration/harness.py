@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import http.client
 import json
 import os
 import pathlib
@@ -73,13 +74,13 @@ class Output:
 class Program:
     """A running `stator`. Everything it writes is read at once, unless read_stdout is false."""
 
-    def __init__(self, arguments, environment, stdin=None, read_stdout=True):
+    def __init__(self, arguments, environment, stdin=None, read_stdout=True, program=STATOR, stdin_from=None):
         self.arguments = arguments
         self.started = time.monotonic()
         self.process = subprocess.Popen(
-            [STATOR, *arguments],
+            [program, *arguments],
             env=environment,
-            stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+            stdin=subprocess.PIPE if stdin is not None else stdin_from or subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
@@ -134,6 +135,20 @@ class Program:
             raise AssertionError("nothing on stderr")
         return json.loads(lines[-1])["error"]
 
+    def status_port(self):
+        """Of its status server, once it listens."""
+        return int(self.stderr.wait_for(r"status server at \S+:\d+").text.rsplit(":", 1)[1])
+
+    def ask(self, path, method="GET", body=None):
+        """(status, text) of its status server."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.status_port(), timeout=PATIENCE)
+        try:
+            connection.request(method, path, body)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
     def instance_ids(self):
         """Of `serve`: the ids in its ready lines so far."""
         found = (re.fullmatch(r"ready \S+ ([0-9a-f]+)", line.text) for line in self.stderr.lines)
@@ -167,10 +182,10 @@ class Cluster:
             program.stderr.text()
         self._folder.cleanup()
 
-    def start(self, *arguments, stdin=None, read_stdout=True, **settings):
-        program = Program(arguments, self.environment | settings, stdin, read_stdout)
-        self._programs.append(program)
-        return program
+    def start(self, *arguments, stdin=None, read_stdout=True, program=STATOR, stdin_from=None, **settings):
+        started = Program(arguments, self.environment | settings, stdin, read_stdout, program, stdin_from)
+        self._programs.append(started)
+        return started
 
     def serve(self, endpoint="demo.backend.generate", *options, instances=1, **settings):
         """A worker whose instances are all ready."""
@@ -179,9 +194,9 @@ class Cluster:
         worker.stderr.wait_for(r"^ready ", count=instances)
         return worker
 
-    def start_call(self, request, *options, endpoint="demo.backend.generate", **settings):
+    def start_call(self, request, *options, endpoint="demo.backend.generate", read_stdout=True, **settings):
         text = request if isinstance(request, str) else json.dumps(request)
-        return self.start("call", endpoint, text, *options, **settings)
+        return self.start("call", endpoint, text, *options, read_stdout=read_stdout, **settings)
 
     def run(self, *arguments, timeout=PATIENCE, **settings):
         """A program that has ended; its status is in `status`."""
@@ -209,6 +224,24 @@ class TestCase(unittest.TestCase):
         self.addCleanup(cluster.__exit__)
         return cluster
 
+    def wait_until(self, condition, what, timeout=PATIENCE):
+        end = time.monotonic() + timeout
+        while not condition():
+            self.assertLess(time.monotonic(), end, what)
+            time.sleep(0.02)
+
+    def metric(self, worker, name):
+        """Its value as the worker prints it at SIGUSR1; it must have counted something."""
+        before = len(worker.stderr.lines)
+        worker.send(signal.SIGUSR1)
+        pattern = re.compile(rf"^{name} (\S+)$")
+
+        def find(lines):
+            found = (pattern.match(line.text) for line in lines[before:])
+            return next(([match[1]] for match in found if match), None)
+
+        return float(worker.stderr.wait_until(find, name)[0])
+
     def assert_ended(self, program, status, code=None, says=""):
         """It ended with that status and, if it failed, with an error of that class as its last line."""
         self.assertEqual(program.wait(), status, program.stderr.text())
@@ -218,6 +251,16 @@ class TestCase(unittest.TestCase):
         self.assertEqual(error["code"], code, error)
         self.assertIn(says, json.dumps(error, ensure_ascii=False))
         return error
+
+
+def memory_kib(program, field="VmRSS"):
+    """What a running program has in memory; VmHWM: the most it ever had."""
+    status = pathlib.Path(f"/proc/{program.process.pid}/status").read_text()
+    return int(re.search(rf"^{field}:\s+(\d+) kB$", status, re.MULTILINE)[1])
+
+
+def descriptors(program):
+    return len(os.listdir(f"/proc/{program.process.pid}/fd"))
 
 
 def summary_of(program):

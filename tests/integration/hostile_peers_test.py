@@ -1,7 +1,5 @@
 """Peers that break the rules, of the protocol and of good manners: each costs only itself."""
 
-import os
-import pathlib
 import re
 import resource
 import selectors
@@ -11,19 +9,10 @@ import time
 import unittest
 
 import raw_mux
-from harness import PATIENCE, TestCase
+from harness import PATIENCE, TestCase, descriptors, memory_kib
 
 ENDPOINT = "demo.backend.generate"
 ENDLESS = '{"items":1000000000,"size":1000}'
-
-
-def memory_kib(worker):
-    status = pathlib.Path(f"/proc/{worker.process.pid}/status").read_text()
-    return int(re.search(r"^VmRSS:\s+(\d+) kB$", status, re.MULTILINE)[1])
-
-
-def descriptors(worker):
-    return len(os.listdir(f"/proc/{worker.process.pid}/fd"))
 
 
 class HostilePeers(TestCase):
@@ -42,24 +31,6 @@ class HostilePeers(TestCase):
         call = cluster.call({"items": 3}, "--timeout", "10")
         self.assertEqual(call.status, 0, call.stderr.text())
         self.assertEqual(len(call.items()), 3)
-
-    def wait_until(self, condition, what, timeout=PATIENCE):
-        end = time.monotonic() + timeout
-        while not condition():
-            self.assertLess(time.monotonic(), end, what)
-            time.sleep(0.02)
-
-    def metric(self, worker, name):
-        """Its value as the worker prints it at SIGUSR1; it must have counted something."""
-        before = len(worker.stderr.lines)
-        worker.send(signal.SIGUSR1)
-        pattern = re.compile(rf"^{name} (\S+)$")
-
-        def find(lines):
-            found = (pattern.match(line.text) for line in lines[before:])
-            return next(([match[1]] for match in found if match), None)
-
-        return float(worker.stderr.wait_until(find, name)[0])
 
     def test_handshakes_that_never_end(self):
         cluster, worker, address = self.start()

@@ -1,29 +1,17 @@
 """Very many calls at once cost neither connections nor much memory."""
 
-import os
-import pathlib
-import re
 import unittest
 
-from harness import TestCase, summary_of
+from harness import TestCase, descriptors, memory_kib, summary_of
 
 CALLS = 100_000
-
-
-def memory_kib(program):
-    status = pathlib.Path(f"/proc/{program.process.pid}/status").read_text()
-    return int(re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)[1])
-
-
-def descriptors(program):
-    return len(os.listdir(f"/proc/{program.process.pid}/fd"))
 
 
 class Scale(TestCase):
     def run_calls(self, threads, most_connections):
         cluster = self.cluster(DYN_RUNTIME_NUM_WORKER_THREADS=str(threads))
         worker = cluster.serve()
-        idle, before = descriptors(worker), memory_kib(worker)
+        idle, before = descriptors(worker), memory_kib(worker, "VmHWM")
         # The first items come at once, the second ones when all have begun.
         call = cluster.start_call(
             {"items": 2, "delay_ms": 3000}, "--count", str(CALLS), "--concurrency", str(CALLS), "--timeout", "60"
@@ -35,7 +23,7 @@ class Scale(TestCase):
         self.assertEqual(summary["succeeded"], CALLS)
         self.assertEqual(summary["items"], 2 * CALLS)
         # A call that is served: its stream, its context, its handler.
-        self.assertLess((memory_kib(worker) - before) / CALLS, 6, "KiB for a call")
+        self.assertLess((memory_kib(worker, "VmHWM") - before) / CALLS, 6, "KiB for a call")
         worker.terminate()
         self.assertEqual(worker.wait(), 0, worker.stderr.text())
 

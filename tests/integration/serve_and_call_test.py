@@ -24,6 +24,16 @@ class ServeAndCall(TestCase):
         worker.terminate()
         self.assertEqual(worker.wait(), 0, worker.stderr.text())
 
+    def test_settings_that_differ_are_logged_at_the_start(self):
+        cluster = self.cluster()
+        worker = cluster.serve(DYN_LOG="debug", DYN_RUNTIME_NUM_WORKER_THREADS="1")
+        worker.terminate()
+        worker.wait()
+        self.assertRegex(
+            worker.stderr.text(),
+            r"settings: .*runtime\.num_worker_threads=1 \(environment DYN_RUNTIME_NUM_WORKER_THREADS\)",
+        )
+
     def test_defaults_text_and_size(self):
         cluster = self.cluster()
         cluster.serve()

@@ -61,6 +61,10 @@ class Shutdown(TestCase):
         self.assertEqual(worker.wait(), 0)
         self.assertLess(time.monotonic() - asked, 3)
         self.assertIn("3 requests were asked to stop, 0 were killed", self.last_line(worker))
+        text = worker.stderr.text()
+        phases = ["unpublish: ", "finish: waiting for 3 requests", "stop: waiting for", "drain: ", "cut: ", "join: "]
+        places = [text.index(phase) for phase in phases]
+        self.assertEqual(places, sorted(places), text)
 
     def test_who_ignores_stop_is_killed_at_09(self):
         for name, request in {

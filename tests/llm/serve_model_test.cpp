@@ -1,8 +1,12 @@
 // Serving models in a cluster inside one process: records, conflicts, what is undone.
 #include "stator/llm/serve_model.hpp"
 
+#include <atomic>
+#include <string_view>
+
 #include <gtest/gtest.h>
 
+#include "stator/base/sink.hpp"
 #include "stator/llm/text_model.hpp"
 #include "stator/runtime/combinators.hpp"
 #include "tests/component/cluster_fixture.hpp"
@@ -145,6 +149,71 @@ TEST_F(ServeModelTest, OfTwoThatStartTogetherAtMostOneStays) {
             }
             co_await one.close(Deadline::in(5s));
             co_await two.close(Deadline::in(5s));
+        }
+    });
+}
+
+/// Counts the conflicts that are reported.
+class Warnings final : public Sink {
+public:
+    Warnings() { set_sink(this); }
+    Warnings(const Warnings&) = delete;
+    Warnings& operator=(const Warnings&) = delete;
+    ~Warnings() override { set_sink(nullptr); }
+    void report(
+        Severity severity, std::string_view, std::string_view message, std::source_location
+    ) noexcept override {
+        if (severity == Severity::warn && message.contains("context_length")) ++count_;
+    }
+    void count(std::string_view, std::uint64_t) noexcept override {}
+    void gauge(std::string_view, double) noexcept override {}
+    int take() noexcept { return count_.exchange(0); }
+
+private:
+    std::atomic<int> count_{0};
+};
+
+TEST_F(ServeModelTest, OfTwoThatStartTogetherAndAcceptConflictsBothStayAndOneSaysSo) {
+    threads = 2;
+    Warnings warnings;
+    run([&warnings](ClusterTest* test) -> Task<> {
+        for (int round = 0; round < 10; ++round) {
+            const auto one = co_await test->join();
+            const auto two = co_await test->join();
+            std::vector<Task<std::optional<Error>>> both;
+            constexpr auto how = OnConflict::warn;
+            both.push_back(failure_of(start(one, {.name = "m", .context_length = 8}, how)));
+            both.push_back(failure_of(start(two, {.name = "m", .context_length = 9}, how)));
+            for (const auto& error : co_await when_all(std::move(both))) EXPECT_FALSE(error);
+            EXPECT_EQ((co_await one.discovery().list_models()).size(), 2U);
+            EXPECT_GE(warnings.take(), 1);
+            co_await one.close(Deadline::in(5s));
+            co_await two.close(Deadline::in(5s));
+        }
+    });
+}
+
+TEST_F(ServeModelTest, OfTwoThatStartTogetherAndDisagreeOnConflictsOneNoticesIt) {
+    threads = 2;
+    Warnings warnings;
+    run([&warnings](ClusterTest* test) -> Task<> {
+        for (int round = 0; round < 10; ++round) {
+            const auto one = co_await test->join();
+            const auto two = co_await test->join();
+            std::vector<Task<std::optional<Error>>> both;
+            both.push_back(failure_of(start(one, {.name = "m", .context_length = 8})));
+            both.push_back(
+                failure_of(start(two, {.name = "m", .context_length = 9}, OnConflict::warn))
+            );
+            const auto errors = co_await when_all(std::move(both));
+            EXPECT_FALSE(errors[1]);
+            if (errors[0]) EXPECT_EQ(errors[0]->detail(), "model.conflict");
+            EXPECT_TRUE(errors[0] || warnings.take() >= 1);
+            EXPECT_EQ((co_await one.discovery().list_models()).size(), errors[0] ? 1U : 2U);
+            EXPECT_EQ((co_await one.discovery().list_all()).size(), errors[0] ? 1U : 2U);
+            co_await one.close(Deadline::in(5s));
+            co_await two.close(Deadline::in(5s));
+            warnings.take();
         }
     });
 }

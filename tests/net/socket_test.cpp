@@ -3,7 +3,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <functional>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -14,30 +13,13 @@
 #include "stator/net/listener.hpp"
 #include "stator/runtime/task_scope.hpp"
 #include "stator/runtime/timer.hpp"
+#include "tests/support/on_a_loop.hpp"
 
 namespace stator::net {
 namespace {
 
 using namespace std::chrono_literals;
-
-Task<> guarded(Loop* loop, std::function<Task<>()>* body, std::optional<Error>* failure) {
-    auto ended = co_await as_result(with_deadline(Deadline::in(20s), (*body)()));
-    if (!ended) *failure = ended.error();
-    loop->stop();
-}
-
-/// Runs `body` on a loop of its own, bounded by 20 s.
-void on_a_loop(std::function<Task<>()> body) {
-    Loop loop;
-    std::optional<Error> failure;
-    {
-        TaskScope scope;
-        loop.post([&] { scope.spawn(guarded(&loop, &body, &failure)); });
-        loop.run();
-        EXPECT_EQ(scope.size(), 0U);
-    }
-    if (failure) ADD_FAILURE() << failure->what();
-}
+using testing::on_a_loop;
 
 std::size_t write(Stream& stream, std::string_view text) {
     const iovec part{const_cast<char*>(text.data()), text.size()};
@@ -160,7 +142,11 @@ class CountingSink : public Sink {
 public:
     CountingSink() { set_sink(this); }
     ~CountingSink() override { set_sink(nullptr); }
-    void report(Severity, std::string_view, std::string_view) noexcept override { ++reports; }
+    void report(
+        Severity, std::string_view, std::string_view, std::source_location
+    ) noexcept override {
+        ++reports;
+    }
     void count(std::string_view, std::uint64_t by) noexcept override { counted += by; }
     void gauge(std::string_view, double) noexcept override {}
     std::atomic<std::uint64_t> reports{0};

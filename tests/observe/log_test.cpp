@@ -5,7 +5,9 @@
 
 #include <array>
 #include <chrono>
+#include <memory>
 #include <regex>
+#include <source_location>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -44,6 +46,7 @@ namespace stator::observe {
 namespace {
 
 using namespace std::chrono_literals;
+using Json = nlohmann::json;
 
 /// A file without a name that lines go to.
 class LogFile {
@@ -119,6 +122,103 @@ TEST(Log, jsonl_lines_are_documents) {
     const auto second = decode_json(lines[1]).value();
     EXPECT_EQ(second.at("target"), "a\"b");
     EXPECT_EQ(second.at("message"), "two\\x0alines, not UTF-8: \xef\xbf\xbd");
+}
+
+/// Says of itself what it belongs to, and counts how often it was asked.
+struct Request {
+    Span own;
+    int* asked = nullptr;
+    Span span() const {
+        if (asked != nullptr) ++*asked;
+        return own;
+    }
+};
+
+TEST(Log, jsonl_lines_say_where_they_are_written_and_of_which_request) {
+    const LogFile file;
+    log::start({.filter = filter("info"), .jsonl = true, .descriptor = file.descriptor()});
+    const auto trace =
+        TraceContext::parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "vendor=1");
+    const Request request{{
+        .name = Span::served,
+        .request_id = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff",
+        .x_request_id = "a \"b\"",
+        .trace = trace.value(),
+        .parent = TraceContext::parse("00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01")
+                      .value()
+                      .span_id,
+        .place = &lasting({"demo", "backend", "generate", 255}),
+        .duration = 1500us,
+    }};
+    log::info("app", "alone");
+    const auto line = std::source_location::current().line() + 1;
+    log::warn(request, "app", "{} of it\n", 1);
+    const auto lines = file.lines();
+    ASSERT_EQ(lines.size(), 2U);
+    auto alone = Json::parse(lines[0]);
+    alone.erase("time");
+    const Json expected_alone{
+        {"level", "INFO"},
+        {"file", "tests/observe/log_test.cpp"},
+        {"line", line - 2},
+        {"target", "app"},
+        {"message", "alone"},
+    };
+    EXPECT_EQ(alone, expected_alone);
+    auto of_request = Json::parse(lines[1]);
+    of_request.erase("time");
+    const Json expected{
+        {"level", "WARN"},
+        {"file", "tests/observe/log_test.cpp"},
+        {"line", line},
+        {"target", "app"},
+        {"message", "1 of it\\x0a"},
+        {"span_name", "handle_payload"},
+        {"trace_id", "0af7651916cd43dd8448eb211c80319c"},
+        {"span_id", "b7ad6b7169203331"},
+        {"parent_id", "00f067aa0ba902b7"},
+        {"trace_flags", "01"},
+        {"tracestate", "vendor=1"},
+        {"request_id", "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"},
+        {"x_request_id", "a \"b\""},
+        {"namespace", "demo"},
+        {"component", "backend"},
+        {"endpoint", "generate"},
+        {"instance_id", "255"},
+        {"time.duration_us", 1500},
+    };
+    EXPECT_EQ(of_request, expected);
+}
+
+TEST(Log, a_request_is_asked_for_its_span_only_if_the_line_is_wanted) {
+    const LogFile file;
+    log::start({.filter = filter("info"), .descriptor = file.descriptor()});
+    int asked = 0;
+    const Request request{{.request_id = "r"}, &asked};
+    log::debug(request, "app", "unwanted");
+    EXPECT_EQ(asked, 0);
+    log::info(request, "app", "wanted");
+    EXPECT_EQ(asked, 1);
+    const auto lines = file.lines();
+    ASSERT_EQ(lines.size(), 1U);
+    EXPECT_TRUE(lines[0].ends_with(" INFO app: wanted")) << lines[0];
+}
+
+TEST(Log, what_is_copied_knows_its_trace) {
+    const LogFile file;
+    log::start({.filter = filter("info"), .descriptor = file.descriptor()});
+    const auto queue = std::make_shared<LogQueue>(10);
+    log::copy_to(queue);
+    const Request request{{.request_id = "r", .trace = TraceContext::random()}};
+    log::info(request, "app", "traced");
+    log::info("app", "alone");
+    log::copy_to(nullptr);
+    const auto records = queue->take(10);
+    ASSERT_EQ(records.size(), 2U);
+    EXPECT_EQ(records[0].message, "traced");
+    EXPECT_EQ(records[0].trace_id, request.own.trace->trace_id_text());
+    EXPECT_EQ(records[0].span_id, request.own.trace->span_id_text());
+    EXPECT_EQ(records[1].trace_id, "");
 }
 
 TEST(Log, what_is_filtered_out_is_not_even_formatted) {
@@ -283,10 +383,14 @@ TEST(Start, reports_of_lower_layers_are_logged) {
     install_sink();
     sink().report(Severity::info, "stator::store", "with {} braces");
     sink().report(Severity::debug, "stator::store", "filtered");
+    EXPECT_TRUE(log::flush(10s));
+    log::start({.filter = filter("info"), .jsonl = true, .descriptor = file.descriptor()});
+    sink().report(Severity::info, "stator::store", "as JSON");
     set_sink(nullptr);
     const auto lines = file.lines();
-    ASSERT_EQ(lines.size(), 1U);
+    ASSERT_EQ(lines.size(), 2U);
     EXPECT_TRUE(lines[0].ends_with(" INFO stator::store: with {} braces")) << lines[0];
+    EXPECT_EQ(decode_json(lines[1]).value().at("file"), "tests/observe/log_test.cpp");
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 #include "stator/pipeline/context.hpp"
 
 #include <atomic>
+#include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -107,6 +109,128 @@ TEST(Context, StoppingRacesWithAskingForTheToken) {
         }
         EXPECT_TRUE(token.cancelled());
     }
+}
+
+TEST(Context, IsUniqueWhereNobodyElseCanEndIt) {
+    const Context context;
+    EXPECT_TRUE(context.unique());
+    {
+        const Context copy = context;
+        EXPECT_FALSE(context.unique());
+    }
+    EXPECT_TRUE(context.unique());
+    EXPECT_FALSE(context.child().unique());
+    const auto token = CancellationToken::make();
+    EXPECT_FALSE((Context{{.kill_token = token}}.unique()));
+}
+
+TEST(Context, KilledWakesOnlyOnKill) {
+    const Context context;
+    const auto killed = context.kill_token();
+    context.stop();
+    EXPECT_FALSE(killed.cancelled());
+    context.kill();
+    EXPECT_TRUE(killed.cancelled());
+}
+
+TEST(Context, ValuesAreFoundByNameAndTypeByAllCopiesAndChildren) {
+    const Context context;
+    const Context copy = context;
+    copy.insert("count", 7);
+    EXPECT_EQ(*context.get<int>("count").value(), 7);
+    const auto child = context.child().child();
+    EXPECT_EQ(*child.get<int>("count").value(), 7);
+    child.insert("count", std::string{"mine"});
+    EXPECT_EQ(*child.get<std::string>("count").value(), "mine");
+    EXPECT_EQ(*context.get<int>("count").value(), 7);
+    context.insert("count", 8);
+    EXPECT_EQ(*context.get<int>("count").value(), 8);
+
+    EXPECT_EQ(context.get<int>("other").error().detail(), "context.no_value");
+    EXPECT_EQ(context.get<long>("count").error().detail(), "context.value_type");
+    EXPECT_EQ(context.take_unique<int>("count").error().detail(), "context.value_type");
+}
+
+TEST(Context, UniqueValuesAreTakenOnce) {
+    const Context context;
+    context.insert_unique("text", std::string{"a"});
+    context.insert_unique("move", std::make_unique<int>(3));
+    EXPECT_EQ(context.clone_unique<std::string>("text").value(), "a");
+    EXPECT_EQ(context.get<std::string>("text").error().detail(), "context.value_type");
+    EXPECT_EQ(context.child().get<std::string>("text").error().detail(), "context.no_value");
+    EXPECT_EQ(context.take_unique<std::string>("text").value(), "a");
+    EXPECT_EQ(context.take_unique<std::string>("text").error().detail(), "context.no_value");
+    EXPECT_EQ(*context.take_unique<std::unique_ptr<int>>("move").value(), 3);
+}
+
+TEST(Context, AUniqueValueIsTakenByOneOfMany) {
+    const Context context;
+    for (int round = 0; round < 200; ++round) {
+        context.insert_unique("value", std::string(100, 'x'));
+        std::atomic<int> taken{0};
+        {
+            std::vector<std::jthread> threads;
+            for (int i = 0; i < 4; ++i) {
+                threads.emplace_back([&] {
+                    (void)context.clone_unique<std::string>("value");
+                    if (context.take_unique<std::string>("value")) ++taken;
+                });
+            }
+        }
+        ASSERT_EQ(taken, 1);
+    }
+}
+
+TEST(Context, StagesAreKeptInTheirOrder) {
+    const Context context;
+    EXPECT_TRUE(context.stages().empty());
+    context.mark_stage("a");
+    context.mark_stage("b");
+    const auto stages = context.stages();
+    ASSERT_EQ(stages.size(), 2U);
+    EXPECT_EQ(stages[0].name, "a");
+    EXPECT_LE(stages[0].when, stages[1].when);
+    EXPECT_TRUE(context.child().stages().empty());
+}
+
+TEST(Context, SpansFormATreeThatEachHopSeesAlike) {
+    const auto trace = observe::TraceContext::random();
+    const auto& place = observe::lasting({"demo", "backend", "generate", 7});
+    const Context served{{
+        .id = RequestId{1, 2},
+        .headers = {{"x-request-id", "asked"}},
+        .trace = trace,
+        .place = &place,
+    }};
+    const auto span = served.span();
+    EXPECT_EQ(span.name, "handle_payload");
+    EXPECT_EQ(span.place, &place);
+    EXPECT_EQ(span.request_id, served.id().to_string());
+    EXPECT_EQ(span.x_request_id, "asked");
+    EXPECT_EQ(span.trace->trace_id, trace.trace_id);
+    EXPECT_EQ(span.parent, trace.span_id);
+    EXPECT_NE(span.trace->span_id, trace.span_id);
+    EXPECT_EQ(served.span().trace->span_id, span.trace->span_id) << "the same at each line";
+    // Of the attempt at another instance it is another.
+    const auto& other = observe::lasting({"demo", "backend", "generate", 8});
+    const Context again{{.id = RequestId{1, 2}, .trace = trace, .place = &other}};
+    EXPECT_NE(again.span().trace->span_id, span.trace->span_id);
+    // What it asks of others is a part of it, and what they are sent says so.
+    const auto child = served.child();
+    EXPECT_EQ(child.span().name, "client_request");
+    EXPECT_EQ(child.span().parent, span.trace->span_id);
+    EXPECT_EQ(child.span().trace->span_id, child.trace()->span_id);
+    EXPECT_EQ(child.child().span().parent, child.trace()->span_id);
+}
+
+TEST(Context, ASpanWithoutATraceStillNamesTheRequest) {
+    const Context context;
+    const auto span = context.span();
+    EXPECT_EQ(span.request_id, context.id().to_string());
+    EXPECT_FALSE(span.trace);
+    EXPECT_FALSE(span.parent);
+    EXPECT_FALSE(context.child().span().parent);
+    EXPECT_EQ(&observe::lasting({"a", "b", "c", 1}), &observe::lasting({"a", "b", "c", 1}));
 }
 
 }  // namespace

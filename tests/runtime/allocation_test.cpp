@@ -269,7 +269,8 @@ TEST(AllocationElsewhere, what_piles_up_on_a_loop_goes_back_once_it_is_idle) {
     if (frames_are_kept)
         EXPECT_GT(bytes_held.load(), before + 5 * 1024 * 1024) << "it takes its time";
     const auto end = std::chrono::steady_clock::now() + std::chrono::seconds{20};
-    while (bytes_held.load() > before + 3 * 1024 * 1024) {
+    // All of it but for what the loop itself holds, as its queue.
+    while (bytes_held.load() > before + 256 * 1024) {
         ASSERT_LT(std::chrono::steady_clock::now(), end);
         std::this_thread::sleep_for(std::chrono::milliseconds{1});
     }

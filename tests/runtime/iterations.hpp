@@ -1,4 +1,4 @@
-// How often the long tests repeat themselves.
+// How often the long tests repeat themselves, and how long they wait.
 #pragma once
 
 #include <chrono>
@@ -17,10 +17,20 @@ inline constexpr std::size_t sanitizer_divisor = 1;
 #endif
 #endif
 
+/// Whether the process's memory is the program's: a sanitizer keeps what was freed, and shadows of
+/// it.
+inline constexpr bool own_memory = sanitizer_divisor == 1;
+
 /// Whether this is the long run: tests with the label `soak` set STATOR_SOAK=1.
 inline bool soaking() {
     const char* value = std::getenv("STATOR_SOAK");
     return value != nullptr && *value == '1';
+}
+
+/// How long to wait for what must happen at once. The proof with planted bugs sets it lower.
+inline std::chrono::seconds patience() {
+    const char* given = std::getenv("STATOR_TEST_PATIENCE");
+    return std::chrono::seconds{given != nullptr ? std::atoi(given) : 60};
 }
 
 /// `full`, or a part of it where a sanitizer makes that take long and this is not the long run.

@@ -193,6 +193,25 @@ TEST(Loop, run_waits_for_timers_on_the_steady_clock) {
     EXPECT_GE(Clock::steady().now() - started, 3ms);
 }
 
+TEST(Loop, timers_that_are_dense_share_wake_ups_and_come_later_by_no_more_than_the_gap) {
+    constexpr auto gap = 5ms;
+    constexpr int count = 200;
+    Loop loop{{.timer_gap = gap}};
+    TaskScope scope;
+    int ended = 0;
+    auto body = [&](this auto, Duration delay) -> Task<> {
+        co_await sleep_for(delay);
+        if (++ended == count) loop.stop();
+    };
+    const auto started = Clock::steady().now();
+    for (int i = 1; i <= count; ++i) scope.spawn_on(loop, body(i * 100us));
+    loop.run();
+    const auto taken = Clock::steady().now() - started;
+    EXPECT_GE(taken, count * 100us);
+    // One for each gap, one before the first, and those after which nothing was due yet.
+    EXPECT_LE(loop.sleeps(), static_cast<std::uint64_t>(2 * (taken / gap + 2)));
+}
+
 TEST(Loop, an_earlier_timer_set_while_it_waits_for_a_later_one_wakes_it) {
     Loop loop;
     TaskScope scope;

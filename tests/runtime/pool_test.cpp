@@ -3,6 +3,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <csignal>
 #include <set>
 #include <stdexcept>
@@ -126,7 +127,22 @@ TEST(PoolDeathTest, a_thread_that_cannot_be_made_is_an_exception_and_the_others_
         ""
     );
     EXPECT_EXIT(
-        std::_Exit(without_memory_for_threads([] { const BlockingPool pool{1000}; })),
+        std::_Exit(without_memory_for_threads([] {
+            BlockingPool pool{{.threads = 2, .stack_size = std::size_t{1} << 30U}};
+            pool.post([] {});
+        })),
+        testing::ExitedWithCode(0),
+        ""
+    );
+    // With one thread at least, work waits for that.
+    EXPECT_EXIT(
+        std::_Exit(1 - without_memory_for_threads([] {
+                       BlockingPool pool{200};
+                       for (int i = 0; i < 200; ++i)
+                           pool.post([] {
+                               std::this_thread::sleep_for(std::chrono::milliseconds{1});
+                           });
+                   })),
         testing::ExitedWithCode(0),
         ""
     );

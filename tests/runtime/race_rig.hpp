@@ -54,12 +54,6 @@ inline std::uint64_t seed() {
     return (std::uint64_t{std::random_device{}()} << 32U) | std::random_device{}();
 }
 
-/// How long to wait for what must happen at once. The proof with planted bugs sets it lower.
-inline std::chrono::seconds patience() {
-    const char* given = std::getenv("STATOR_TEST_PATIENCE");
-    return std::chrono::seconds{given != nullptr ? std::atoi(given) : 60};
-}
-
 /// Ends the process: threads are about that cannot be brought to order.
 [[noreturn]] inline void give_up(const std::string& what, std::uint64_t seed) {
     std::fprintf(

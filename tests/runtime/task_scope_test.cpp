@@ -26,7 +26,9 @@ class Reports final : public Sink {
 public:
     Reports() { set_sink(this); }
     ~Reports() override { set_sink(nullptr); }
-    void report(Severity, std::string_view, std::string_view message) noexcept override {
+    void report(
+        Severity, std::string_view, std::string_view message, std::source_location
+    ) noexcept override {
         text += std::string{message} + "\n";
     }
     void count(std::string_view, std::uint64_t) noexcept override {}

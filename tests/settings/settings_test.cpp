@@ -58,7 +58,7 @@ public:
     Warnings() { set_sink(this); }
     ~Warnings() override { set_sink(nullptr); }
     void report(
-        Severity severity, std::string_view target, std::string_view message
+        Severity severity, std::string_view target, std::string_view message, std::source_location
     ) noexcept override {
         EXPECT_EQ(severity, Severity::warn);
         EXPECT_EQ(target, "stator::settings");
@@ -102,6 +102,48 @@ TEST(Settings, defaults_are_those_of_the_original) {
     EXPECT_EQ(settings->logging.filter, "info");
     EXPECT_TRUE(settings->sources.empty());
     EXPECT_EQ(root.load()->discovery.file_root, "/tmp/dynamo_store_kv");
+}
+
+TEST(Settings, defaults_fit_what_the_control_group_allows) {
+    const Root root;
+    const auto load = [&root](ResourceLimits limits, Variables variables = {}) {
+        variables["DYN_CONFIG_ROOT"] = root.path().string();
+        auto settings = settings::load(Environment{std::move(variables)}, limits);
+        EXPECT_TRUE(settings) << settings.error().what();
+        return settings.value();
+    };
+    const auto free = load({});
+    EXPECT_EQ(free.runtime.num_worker_threads, core_count());
+    EXPECT_EQ(free.mux.process_memory_limit, std::uint64_t{2} << 30U);
+    const auto roomy = load({.cpus = 4096.0, .memory = std::uint64_t{1} << 40U});
+    EXPECT_EQ(roomy.runtime.num_worker_threads, core_count());
+    EXPECT_TRUE(roomy.sources.empty());
+    const auto small = load({.cpus = 0.5, .memory = 1U << 30U});
+    EXPECT_EQ(small.runtime.num_worker_threads, 1U);
+    EXPECT_EQ(small.runtime.max_blocking_threads, 1U);
+    EXPECT_EQ(small.mux.process_memory_limit, 256U << 20U);
+    EXPECT_EQ(small.mux.large_message_budget, 128U << 20U);
+    EXPECT_EQ(small.source_of("mux.process_memory_limit"), "control group");
+    // The largest message fits in any case.
+    const auto tiny = load({.cpus = {}, .memory = 64U << 20U});
+    EXPECT_EQ(tiny.mux.process_memory_limit, 128U << 20U);
+    EXPECT_EQ(tiny.mux.large_message_budget, 64U << 20U);
+    // And what is given.
+    const auto large = load(
+        {.cpus = {}, .memory = 1U << 30U},
+        {{"DYN_MUX_LARGE_MESSAGE_BUDGET", "512MiB"}, {"DYN_MUX_MAX_MESSAGE_SIZE", "256MiB"}}
+    );
+    EXPECT_EQ(large.mux.process_memory_limit, 1U << 30U);
+    EXPECT_EQ(large.mux.large_message_budget, 512U << 20U);
+    const auto given = load(
+        {.cpus = 0.5, .memory = 1U << 30U},
+        {{"DYN_RUNTIME_NUM_WORKER_THREADS", "3"}, {"DYN_MUX_PROCESS_MEMORY_LIMIT", "1GiB"}}
+    );
+    EXPECT_EQ(given.runtime.num_worker_threads, 3U);
+    EXPECT_EQ(given.mux.process_memory_limit, 1U << 30U);
+    EXPECT_EQ(
+        given.source_of("mux.process_memory_limit"), "environment DYN_MUX_PROCESS_MEMORY_LIMIT"
+    );
 }
 
 TEST(Settings, layers_override_each_other_in_order) {
@@ -153,13 +195,23 @@ TEST(Settings, every_setting_can_be_set_by_variable_and_by_file) {
         {"runtime.max_blocking_threads", "DYN_RUNTIME_MAX_BLOCKING_THREADS", "512", "512", "512"},
         {"runtime.secondary_threads", "DYN_RUNTIME_SECONDARY_THREADS", "2", "2", "2"},
         {"runtime.busy_poll", "DYN_RUNTIME_BUSY_POLL", "50us", "50us", "'50us'"},
+        {"runtime.timer_gap", "DYN_RUNTIME_TIMER_GAP", "50us", "50us", "'50us'"},
         {"runtime.long_step", "DYN_RUNTIME_LONG_STEP", "1ms", "1ms", "'1ms'"},
+        {"runtime.compute_threads", "DYN_COMPUTE_THREADS", "3", "3", "3"},
+        {"runtime.compute_stack_size", "DYN_COMPUTE_STACK_SIZE", "1MiB", "1MiB", "'1MiB'"},
+        {"runtime.compute_thread_prefix",
+         "DYN_COMPUTE_THREAD_PREFIX",
+         "crunch",
+         "crunch",
+         "'crunch'"},
+        {"runtime.stall_threshold", "DYN_RUNTIME_STALL_THRESHOLD", "50ms", "50ms", "'50ms'"},
         {"worker.graceful_shutdown_timeout",
          "DYN_WORKER_GRACEFUL_SHUTDOWN_TIMEOUT",
          "0.5",
          "500ms",
          "0.5"},
         {"worker.settle_time", "DYN_WORKER_SETTLE_TIME", "250ms", "250ms", "'250ms'"},
+        {"worker.remote_control", "DYN_WORKER_REMOTE_CONTROL", "1", "true", "true"},
         {"system.host", "DYN_SYSTEM_HOST", "::1", "::1", "'::1'"},
         {"system.port", "DYN_SYSTEM_PORT", "0", "0", "0"},
         {"system.starting_health_status",
@@ -169,6 +221,19 @@ TEST(Settings, every_setting_can_be_set_by_variable_and_by_file) {
          "'ready'"},
         {"system.health_path", "DYN_SYSTEM_HEALTH_PATH", "/h", "/h", "'/h'"},
         {"system.live_path", "DYN_SYSTEM_LIVE_PATH", "/l", "/l", "'/l'"},
+        {"system.use_endpoint_health_status",
+         "DYN_SYSTEM_USE_ENDPOINT_HEALTH_STATUS",
+         "[\"generate\", \"a.b.c\"]",
+         "generate,a.b.c",
+         "['generate', 'a.b.c']"},
+        {"system.live_stall", "DYN_SYSTEM_LIVE_STALL_SECONDS", "15", "15s", "15"},
+        {"system.tls", "DYN_SYSTEM_TLS", "1", "true", "true"},
+        {"health.canaries", "DYN_HEALTH_CHECK_ENABLED", "true", "true", "true"},
+        {"health.canary_wait", "DYN_CANARY_WAIT_TIME", "1", "1s", "1"},
+        {"health.request_timeout", "DYN_HEALTH_CHECK_REQUEST_TIMEOUT", "2", "2s", "2"},
+        {"health.stream_timeout", "DYN_HEALTH_CHECK_STREAM_TIMEOUT", "9", "9s", "9"},
+        {"health.busy_stall", "DYN_HEALTH_CHECK_BUSY_STALL", "90", "90s", "90"},
+        {"health.canary_withdraw", "DYN_CANARY_WITHDRAW", "yes", "true", "true"},
         {"discovery.backend", "DYN_DISCOVERY_BACKEND", "mem", "mem", "'mem'"},
         {"discovery.file_root", "DYN_FILE_KV", "/x", "/x", "'/x'"},
         {"etcd.endpoints",
@@ -177,9 +242,34 @@ TEST(Settings, every_setting_can_be_set_by_variable_and_by_file) {
          "http://a:1,https://b:2",
          "['http://a:1', 'https://b:2']"},
         {"etcd.lease_ttl", "ETCD_LEASE_TTL", "4", "4s", "4"},
+        {"etcd.startup_connect_timeout", "ETCD_STARTUP_CONNECT_TIMEOUT_SECONDS", "9", "9s", "9"},
+        {"etcd.call_timeout", "DYN_ETCD_CALL_TIMEOUT", "250ms", "250ms", "'250ms'"},
+        {"etcd.keepalive_interval", "ETCD_KEEPALIVE_INTERVAL_SECONDS", "0", "0s", "0"},
+        {"etcd.keepalive_timeout", "ETCD_KEEPALIVE_TIMEOUT_SECONDS", "3", "3s", "3"},
+        {"etcd.auth_username", "ETCD_AUTH_USERNAME", "me", "me", "'me'"},
+        {"etcd.auth_password", "ETCD_AUTH_PASSWORD", "pw", "(not shown)", "'pw'"},
+        {"etcd.auth_ca", "ETCD_AUTH_CA", "/c.pem", "/c.pem", "'/c.pem'"},
+        {"etcd.auth_client_cert", "ETCD_AUTH_CLIENT_CERT", "/m.pem", "/m.pem", "'/m.pem'"},
+        {"etcd.auth_client_key", "ETCD_AUTH_CLIENT_KEY", "/m.key", "(not shown)", "'/m.key'"},
+        {"etcd.module", "DYN_ETCD_MODULE", "/m.so", "/m.so", "'/m.so'"},
         {"nats.server", "NATS_SERVER", "tls://n:1", "tls://n:1", "'tls://n:1'"},
+        {"nats.auth_username", "NATS_AUTH_USERNAME", "me", "me", "'me'"},
+        {"nats.auth_password", "NATS_AUTH_PASSWORD", "pw", "(not shown)", "'pw'"},
+        {"nats.auth_token", "NATS_AUTH_TOKEN", "t", "(not shown)", "'t'"},
+        {"nats.auth_nkey", "NATS_AUTH_NKEY", "SU", "(not shown)", "'SU'"},
+        {"nats.auth_credentials_file", "NATS_AUTH_CREDENTIALS_FILE", "/c", "/c", "'/c'"},
+        {"nats.tls_ca_cert_path", "NATS_TLS_CA_CERT_PATH", "/c.pem", "/c.pem", "'/c.pem'"},
+        {"nats.tls_client_cert_path", "NATS_TLS_CLIENT_CERT_PATH", "/m.pem", "/m.pem", "'/m.pem'"},
+        {"nats.tls_client_key_path", "NATS_TLS_CLIENT_KEY_PATH", "/m.key", "/m.key", "'/m.key'"},
+        {"nats.tls_insecure", "NATS_TLS_INSECURE", "on", "true", "true"},
+        {"nats.startup_connect_timeout", "NATS_STARTUP_CONNECT_TIMEOUT_SECONDS", "9", "9s", "9"},
+        {"nats.request_timeout", "DYN_NATS_REQUEST_TIMEOUT_SECS", "3", "3s", "3"},
+        {"nats.module", "DYN_NATS_MODULE", "/n.so", "/n.so", "'/n.so'"},
         {"request.plane", "DYN_REQUEST_PLANE", "nats", "nats", "'nats'"},
         {"request.codec", "DYN_REQUEST_PLANE_CODEC", "json", "json", "'json'"},
+        {"event.plane", "DYN_EVENT_PLANE", "nats", "nats", "'nats'"},
+        {"event.host", "DYN_EVENT_PLANE_HOST", "10.0.0.1", "10.0.0.1", "'10.0.0.1'"},
+        {"event.module", "DYN_EVENT_MODULE", "/z.so", "/z.so", "'/z.so'"},
         {"tcp.host", "DYN_TCP_RPC_HOST", "10.0.0.1", "10.0.0.1", "'10.0.0.1'"},
         {"tcp.port", "DYN_TCP_RPC_PORT", "65535", "65535", "65535"},
         {"tcp.advertise_host", "DYN_TCP_RPC_ADVERTISE_HOST", "w.example", "w.example", "'w.example'"
@@ -229,6 +319,18 @@ TEST(Settings, every_setting_can_be_set_by_variable_and_by_file) {
         {"logging.jsonl", "DYN_LOGGING_JSONL", "YES", "true", "true"},
         {"logging.ansi", "DYN_SDK_DISABLE_ANSI_LOGGING", "1", "false", "false"},
         {"logging.local_time", "DYN_LOG_USE_LOCAL_TZ", "on", "true", "true"},
+        {"logging.span_events", "DYN_LOGGING_SPAN_EVENTS", "1", "true", "true"},
+        {"logging.otlp_endpoint",
+         "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+         "http://c:1/v1/logs",
+         "http://c:1/v1/logs",
+         "'http://c:1/v1/logs'"},
+        {"logging.otlp_certificate",
+         "OTEL_EXPORTER_OTLP_LOGS_CERTIFICATE",
+         "/ca.pem",
+         "/ca.pem",
+         "'/ca.pem'"},
+        {"logging.service_name", "OTEL_SERVICE_NAME", "prefill", "prefill", "'prefill'"},
     };
     std::set<std::string_view> covered;
     for (const auto& row : rows) {
@@ -271,6 +373,9 @@ TEST(Settings, bad_values_name_source_key_value_and_bounds) {
         {"DYN_SYSTEM_PORT", "-2", "from -1 to 65535"},
         {"DYN_SYSTEM_PORT", "80 90", "a whole number"},
         {"DYN_SYSTEM_HEALTH_PATH", "health", "a path that starts with /"},
+        {"DYN_SYSTEM_USE_ENDPOINT_HEALTH_STATUS",
+         "a b",
+         "names of endpoints as a list, or separated by commas"},
         {"DYN_SYSTEM_STARTING_HEALTH_STATUS", "healthy", "one of notready, ready"},
         {"DYN_WORKER_GRACEFUL_SHUTDOWN_TIMEOUT", "-1", "a time from 0s to 24h"},
         {"DYN_WORKER_GRACEFUL_SHUTDOWN_TIMEOUT", "soon", "a time"},
@@ -282,6 +387,7 @@ TEST(Settings, bad_values_name_source_key_value_and_bounds) {
         {"DYN_DISCOVERY_BACKEND", "kubernetes", "one of mem, file, etcd"},
         {"DYN_DISCOVERY_BACKEND", "File", "one of mem, file, etcd"},
         {"DYN_REQUEST_PLANE", "http", "one of tcp, nats"},
+        {"DYN_EVENT_PLANE", "tcp", "one of zmq, nats"},
         {"DYN_TCP_RPC_HOST", "a b", "a host name or address"},
         {"DYN_TCP_MAX_MESSAGE_SIZE", "10", "a size from 1KiB to"},
         {"DYN_TCP_MAX_MESSAGE_SIZE", "32MB", "a size"},
@@ -410,14 +516,14 @@ TEST(Settings, dynamos_own_keys_are_accepted_and_said_to_do_nothing) {
     Warnings warnings;
     const Root root;
     const auto path =
-        root.write("etc/runtime.toml", "num_worker_threads = 2\ncompute_threads = 3\n");
+        root.write("etc/runtime.toml", "num_worker_threads = 2\nsystem_enabled = true\n");
     const auto settings = root.load({{"DYN_TCP_POOL_SIZE", "7"}, {"DYN_HTTP_PORT", "1"}});
     ASSERT_TRUE(settings.has_value()) << settings.error().what();
     EXPECT_EQ(settings->runtime.num_worker_threads, 2U);
     EXPECT_EQ(
         warnings.lines,
         (std::vector<std::string>{
-            path + ":2: compute_threads has no effect here",
+            path + ":2: system_enabled has no effect here",
             "without effect here: DYN_HTTP_PORT, DYN_TCP_POOL_SIZE"
         })
     );
@@ -538,6 +644,17 @@ TEST(Settings, entries_show_each_setting_with_value_and_source) {
     ASSERT_NE(port, list.end());
     EXPECT_EQ(port->value, "81");
     EXPECT_EQ(port->source, "environment DYN_SYSTEM_PORT");
+}
+
+TEST(Settings, a_summary_names_what_differs_and_no_secret) {
+    EXPECT_EQ(summary(Settings{}), "all at their defaults");
+    const Root root;
+    const auto line =
+        summary(root.load({{"DYN_SYSTEM_PORT", "81"}, {"ETCD_AUTH_PASSWORD", "hush"}}).value());
+    EXPECT_TRUE(line.contains("system.port=81 (environment DYN_SYSTEM_PORT), ")) << line;
+    EXPECT_TRUE(line.contains("etcd.auth_password=")) << line;
+    EXPECT_FALSE(line.contains("hush")) << line;
+    EXPECT_TRUE(line.ends_with("the others at their defaults")) << line;
 }
 
 TEST(Settings, a_shown_value_reads_back_the_same) {

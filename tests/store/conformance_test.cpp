@@ -1,11 +1,7 @@
 // What every store does, whatever is behind it.
-#include <functional>
+#include "tests/store/conformance.hpp"
 
 #include <gtest/gtest.h>
-
-#include "stator/store/file_store.hpp"
-#include "stator/store/memory_store.hpp"
-#include "tests/store/store_fixture.hpp"
 
 namespace stator::store {
 namespace {
@@ -16,35 +12,7 @@ using test::next_event;
 using test::require;
 using namespace std::chrono_literals;
 using Store = std::shared_ptr<KeyValueStore>;
-
-struct Backend {
-    std::string name;
-    /// A party of the store that `place` names.
-    std::function<Task<Store>(Loop&, const std::filesystem::path& place)> open;
-};
-
-Task<Store> open_memory(Loop& loop, const std::filesystem::path& place) {
-    return [](Loop* on, std::string name) -> Task<Store> {
-        co_return MemoryStore::open(*on, {.name = std::move(name)});
-    }(&loop, place.string());
-}
-
-Task<Store> open_file(Loop& loop, FileStore::Options options) {
-    return [](Loop* on, FileStore::Options with) -> Task<Store> {
-        co_return co_await FileStore::open(*on, std::move(with));
-    }(&loop, std::move(options));
-}
-
-const Backend backends[] = {
-    {"mem", open_memory},
-    {"file",
-     [](Loop& loop, const std::filesystem::path& place) { return open_file(loop, {.root = place}); }
-    },
-    {"polled_file",
-     [](Loop& loop, const std::filesystem::path& place) {
-         return open_file(loop, {.root = place, .poll_period = 10ms, .inotify = false});
-     }},
-};
+using test::Backend;
 
 /// Two parties of one store, as two processes are.
 class Conformance : public testing::TestWithParam<Backend> {
@@ -70,9 +38,12 @@ protected:
     Store b_;
 };
 
-INSTANTIATE_TEST_SUITE_P(Stores, Conformance, testing::ValuesIn(backends), [](const auto& info) {
-    return info.param.name;
-});
+INSTANTIATE_TEST_SUITE_P(
+    Stores,
+    Conformance,
+    testing::ValuesIn(test::conformance_backends()),
+    [](const auto& info) { return info.param.name; }
+);
 
 Task<> write_and_read(Store a, Store b) {
     EXPECT_FALSE(co_await a->get("v1/test/one"));
@@ -102,6 +73,37 @@ Task<> create_or_validate(Store a, Store b) {
 }
 
 TEST_P(Conformance, CreatesOrValidates) { EXPECT_RUNS(loops_, create_or_validate(a_, b_)); }
+
+Task<> replace(Store a, Store b) {
+    auto lease = co_await a->grant_lease({});
+    co_await a->put("v1/test/old", "1", lease);
+    auto seen = co_await b->watch("v1/test/");
+    EXPECT_EQ(co_await next_description(&seen), "=1");
+    EXPECT_TRUE(co_await a->replace({"v1/test/old", "v1/test/new", "2", lease}));
+    EXPECT_EQ(co_await next_description(&seen), "+v1/test/new");
+    EXPECT_EQ(co_await next_description(&seen), "-v1/test/old");
+    // Again, as after an answer that was lost; then there and back.
+    EXPECT_TRUE(co_await a->replace({"v1/test/old", "v1/test/new", "2", lease}));
+    EXPECT_TRUE(co_await a->replace({"v1/test/new", "v1/test/old", "1", lease}));
+    EXPECT_EQ((co_await b->list("v1/test/")).size(), 1U);
+    EXPECT_EQ((co_await b->get("v1/test/old")).value_or(Entry{}).value, "1");
+    // What is another's stays, and so does what it was to replace.
+    co_await b->put("v1/test/taken", "2");
+    EXPECT_FALSE(co_await a->replace({"v1/test/old", "v1/test/taken", "2", lease}));
+    EXPECT_EQ((co_await b->list("v1/test/")).size(), 2U);
+    EXPECT_EQ(
+        co_await error_of(a->replace({"v1/test/old", "v1/test/old", "2", lease})),
+        "invalid_request store.key"
+    );
+    // It is the lease that keeps the new key, and nothing keeps the old one.
+    EXPECT_TRUE(co_await a->replace({"v1/test/old", "v1/test/new", "2", lease}));
+    co_await lease.refresh();
+    EXPECT_FALSE(co_await b->get("v1/test/old"));
+    co_await lease.revoke();
+    EXPECT_FALSE(co_await b->get("v1/test/new"));
+}
+
+TEST_P(Conformance, ReplacesAKeyByAnother) { EXPECT_RUNS(loops_, replace(a_, b_)); }
 
 Task<> list(Store a, Store b) {
     EXPECT_TRUE((co_await a->list("v1/test/")).empty());

@@ -59,7 +59,9 @@ public:
     RecordingSink& operator=(const RecordingSink&) = delete;
     ~RecordingSink() override { set_sink(nullptr); }
 
-    void report(Severity severity, std::string_view, std::string_view message) noexcept override {
+    void report(
+        Severity severity, std::string_view, std::string_view message, std::source_location
+    ) noexcept override {
         const std::lock_guard guard{lock_};
         if (severity >= Severity::warn) warnings_.emplace_back(message);
     }

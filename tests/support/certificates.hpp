@@ -64,9 +64,19 @@ public:
     CertificateFiles issue(
         const std::string& name, const std::string& names = "IP:127.0.0.1", bool expired = false
     ) const {
+        return issue(name, names, expired ? -2 * day : -day, expired ? -day : day);
+    }
+    /// Valid for 127.0.0.1 and so many seconds from now on.
+    CertificateFiles issue_for(const std::string& name, long seconds) const {
+        return issue(name, "IP:127.0.0.1", -day, seconds);
+    }
+
+private:
+    CertificateFiles issue(const std::string& name, const std::string& names, long from, long until)
+        const {
         const auto key = new_key();
         const std::unique_ptr<X509, Free> made{X509_new()};
-        fill(made.get(), key.get(), name, expired ? -2 * day : -day, expired ? -day : day);
+        fill(made.get(), key.get(), name, from, until);
         X509_set_issuer_name(made.get(), X509_get_subject_name(certificate_.get()));
         extend(made.get(), NID_subject_alt_name, names.c_str());
         X509_sign(made.get(), key_.get(), EVP_sha256());
@@ -76,7 +86,6 @@ public:
         return files;
     }
 
-private:
     struct Free {
         void operator()(EVP_PKEY* key) const noexcept { EVP_PKEY_free(key); }
         void operator()(X509* certificate) const noexcept { X509_free(certificate); }

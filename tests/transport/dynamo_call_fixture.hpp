@@ -1,9 +1,7 @@
 // A caller of Dynamo's planes and a scripted worker on one loop.
 #pragma once
 
-#include <filesystem>
 #include <functional>
-#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,6 +13,7 @@
 #include "dynamo_worker.hpp"
 #include "stator/runtime/timer.hpp"
 #include "stator/transport/dynamo_call.hpp"
+#include "tests/support/descriptors.hpp"
 
 // NOLINTBEGIN(cppcoreguidelines-avoid-reference-coroutine-parameters,
 // cppcoreguidelines-avoid-capturing-lambda-coroutines): the fixture outlives every task
@@ -33,10 +32,7 @@ struct Outcome {
     bool accepted = false;
 };
 
-inline std::size_t open_descriptors() {
-    const std::filesystem::directory_iterator all{"/proc/self/fd"};
-    return static_cast<std::size_t>(std::distance(begin(all), end(all)));
-}
+using stator::test::open_descriptors;
 
 /// A client and a scripted worker on one loop, run by the test's thread.
 class DynamoCallTest : public ::testing::Test {
@@ -48,7 +44,9 @@ public:
     std::shared_ptr<CallHomeServer> home;
     std::unique_ptr<Worker> worker;
 
-    /// Runs `client` against a worker that does `script` for every request; bounded by 20 s.
+    Duration bound = 20s;
+
+    /// Runs `client` against a worker that does `script` for every request; bounded.
     void run(Worker::Script script, std::function<Task<>()> client) {
         Loop loop;
         {
@@ -60,8 +58,8 @@ public:
         if (failure_) std::rethrow_exception(failure_);
     }
 
-    std::unique_ptr<DynamoCall> make_call(std::shared_ptr<DynamoRequestConnection> connection) {
-        return std::make_unique<DynamoCall>(std::move(connection), home, "1f/a/b/c", wire);
+    std::unique_ptr<DynamoCall> make_call(std::shared_ptr<RequestCarrier> carrier) {
+        return std::make_unique<DynamoCall>(std::move(carrier), home, "1f/a/b/c", wire);
     }
     CallHead head(CallShape shape = CallShape::server_streaming) const {
         CallHead made;
@@ -103,7 +101,7 @@ public:
 private:
     Task<> session(Loop* loop, Worker::Script script, std::function<Task<>()>* client) {
         try {
-            co_await with_deadline(Deadline::in(20s), inner(loop, std::move(script), client));
+            co_await with_deadline(Deadline::in(bound), inner(loop, std::move(script), client));
         } catch (...) {
             failure_ = std::current_exception();
         }

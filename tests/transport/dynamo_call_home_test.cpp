@@ -178,6 +178,49 @@ TEST_F(DynamoCallTest, WhoDoesNotBelongToTheCallHomePortIsTurnedAway) {
     );
 }
 
+/// Connects, and writes everything at once but for a cut behind `cut` bytes.
+Task<> answer_cut(Request request, std::size_t cut) {
+    const auto address = net::Address::parse(request.control.connection.address);
+    Peer peer{co_await net::dial(*address)};
+    const auto all = handshake(request.control.connection.subject) + prologue() + item("1") +
+                     final_frame() + sentinel();
+    cut = std::min(cut, all.size());
+    co_await peer.write(all.substr(0, cut));
+    co_await sleep_for(1ms);
+    if (cut < all.size()) co_await peer.write(all.substr(cut));
+    (void)co_await peer.read_all();
+}
+
+TEST_F(DynamoCallTest, HoweverAnAnswerIsCutBehindTheConnect) {
+    std::size_t cut = 1;
+    run(
+        [&](Request request) -> Task<> {
+            co_await request.ack();
+            co_await answer_cut(std::move(request), cut);
+        },
+        [&]() -> Task<> {
+            const auto whole = handshake(RequestId::random().to_string()).size() +
+                               (prologue() + item("1") + final_frame() + sentinel()).size();
+            for (; cut <= whole; cut += cut % 5 + 1) {
+                const auto shape = cut % 2 == 0 ? CallShape::unary : CallShape::server_streaming;
+                const auto outcome = co_await ask(shape);
+                EXPECT_FALSE(outcome.error) << cut << ": " << outcome.error->what();
+                EXPECT_EQ(outcome.items, std::vector<std::string>{"1"}) << cut;
+            }
+        }
+    );
+}
+
+TEST_F(DynamoCallTest, AnAnswerThatIsThereWithItsHandshakeNeedsNoStream) {
+    run([&](Request request
+        ) -> Task<> { co_await answer_cut(std::move(request), std::string::npos); },
+        [&]() -> Task<> {
+            const auto call = co_await open(CallShape::unary);
+            EXPECT_EQ((co_await finish(call.get())).items, std::vector<std::string>{"1"});
+            EXPECT_EQ(pool->answers(), 0U);
+        });
+}
+
 TEST_F(DynamoCallTest, AThousandHalfOpenConnectionsCostNoMoreThanTheirBound) {
     max_waiting = 64;
     run(
@@ -205,7 +248,7 @@ TEST_F(DynamoCallTest, SubjectsAreUuidsThatDoNotRepeat) {
     run([](Request) -> Task<> { co_return; },
         [&]() -> Task<> {
             struct Nobody : HomeCall {
-                void on_home(std::unique_ptr<net::Stream>, Bytes) noexcept override {}
+                void on_home(net::Accepted, Bytes) noexcept override {}
             } nobody;
             std::vector<RequestId> all;
             for (int i = 0; i < 1000; ++i)

@@ -307,6 +307,48 @@ TEST(DynamoItem, TheValueIsASliceOfTheBody) {
     }
 }
 
+TEST(DynamoItem, AnAnnotatedObjectIsPutIntoTheEnvelopeAsItIs) {
+    for (const auto codec : {json, msgpack}) {
+        const auto object = codec == json
+                                ? Bytes::copy_of(R"({"data":7,"event":"note","comment":["x"]})")
+                                : Bytes::copy_of(
+                                      "\x83\xa4"
+                                      "data\x07\xa5"
+                                      "event\xa4note\xa7"
+                                      "comment\x91\xa1x"
+                                  );
+        Output out;
+        put_item(out, codec, object, false, ItemForm::annotated);
+        const auto body = Bytes::copy_of(drain(out)).slice(24);
+        if (codec == json) {
+            EXPECT_EQ(
+                body.view(),
+                R"({"data":{"data":7,"event":"note","comment":["x"]},"complete_final":false})"
+            );
+        }
+        const auto item = read_item(body, codec);
+        ASSERT_TRUE(item);
+        EXPECT_FALSE(item->data.empty());
+        EXPECT_EQ(item->notes->event, "note");
+        EXPECT_EQ(item->notes->comment, std::vector<std::string>{"x"});
+        EXPECT_FALSE(item->last);
+        EXPECT_EQ(annotated_object(body, codec), object);
+        EXPECT_TRUE(annotated_object(Bytes::copy_of(final_item(codec)), codec).empty());
+        Output usual;
+        put_item(usual, codec, codec == json ? Bytes::copy_of("7") : Bytes::copy_of("\x07"), true);
+        const auto plain = annotated_object(Bytes::copy_of(drain(usual)).slice(24), codec);
+        EXPECT_EQ(
+            plain,
+            codec == json ? Bytes::copy_of(R"({"data":7})")
+                          : Bytes::copy_of("\x81\xa4"
+                                           "data\x07")
+        );
+    }
+    EXPECT_TRUE(
+        annotated_object(Bytes::copy_of(R"({"data":null,"complete_final":true})"), json).empty()
+    );
+}
+
 TEST(DynamoItem, ValuesAsDeepAsOnTheOtherPlane) {
     const auto nested = std::string(128, '[') + std::string(128, ']');
     Output out;
@@ -351,6 +393,7 @@ TEST(DynamoWriter, LargeBodiesAreNotCopied) {
 
         Output request;
         ASSERT_TRUE(put_request(request, "p", "{}", "{}", value));
+        EXPECT_EQ(request.size(), request_size(1, 2, 2 + value.size()));
         EXPECT_EQ(refers(request, value), large) << size;
         RequestReader reader;
         reader.feed(bytes_of(drain(request)));

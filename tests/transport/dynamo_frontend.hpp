@@ -57,7 +57,9 @@ public:
     Counts(const Counts&) = delete;
     Counts& operator=(const Counts&) = delete;
     ~Counts() override { set_sink(nullptr); }
-    void report(Severity, std::string_view, std::string_view message) noexcept override {
+    void report(
+        Severity, std::string_view, std::string_view message, std::source_location
+    ) noexcept override {
         const std::lock_guard guard{lock_};
         reports_.emplace_back(message);
     }
@@ -177,7 +179,8 @@ inline Task<Answer> rest_of_answer(Home* home, PayloadCodec codec = PayloadCodec
         if (!read) co_return answer;
         const auto& message = *read;
         if (!message) co_return answer;
-        const auto& [header, body] = *message;
+        const auto& header = message->header;
+        const auto& body = message->body;
         if (!header.empty() && header.view().starts_with("{")) {
             answer.prologue = header.view() == R"({"error":null})";
         } else if (!header.empty()) {
@@ -292,10 +295,13 @@ public:
     Counts counts;
 
 protected:
-    void run(std::function<Task<>()> body) {
-        on_a_loop([this, body = std::move(body)]() mutable -> Task<> {
-            return session(this, std::move(body));
-        });
+    void run(std::function<Task<>()> body, Duration bound = 20s) {
+        on_a_loop(
+            [this, body = std::move(body)]() mutable -> Task<> {
+                return session(this, std::move(body));
+            },
+            bound
+        );
         EXPECT_EQ(dispatcher.running, 0);
     }
 

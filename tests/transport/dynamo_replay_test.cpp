@@ -134,7 +134,8 @@ private:
         const auto read = reader.next();
         ASSERT_TRUE(read && *read);
         EXPECT_EQ(reader.pending(), 0U);
-        const auto& [header, body] = got(*read);
+        const auto& [header, body, booked] = got(*read);
+        EXPECT_EQ(booked.size(), 0U);
         EXPECT_EQ(header.size(), captured.decoded["header_len"]);
         EXPECT_EQ(body.size(), captured.decoded["body_len"]);
         Output out;

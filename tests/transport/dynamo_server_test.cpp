@@ -486,6 +486,25 @@ TEST_F(DynamoServer, AClientThatDoesNotCloseIsClosed) {
     });
 }
 
+TEST_F(DynamoServer, AnAnswerThatWasSaidAtOnceIsNotHeldOpenForItsClient) {
+    dispatcher.serve = echo();
+    run([this]() -> Task<> {
+        // More than are kept for a moment, and a word that nobody wants any more.
+        constexpr std::size_t clients = 200;
+        std::vector<Home> homes;
+        for (std::size_t i = 0; i < clients; ++i) {
+            co_await client.send({});
+            homes.push_back(co_await client.home());
+            co_await write_all(homes.back().stream.get(), stop_word);
+        }
+        for (auto& home : homes) {
+            EXPECT_TRUE((co_await rest_of_answer(&home)).clean());
+            EXPECT_FALSE((co_await next_message(&home)).has_value()) << "closed, not reset";
+        }
+        EXPECT_EQ(dispatcher.running, 0);
+    });
+}
+
 TEST_F(DynamoServer, AClientThatDoesNotReadTheEndIsClosed) {
     config.close_timeout = 50ms;
     serve_40_mib();

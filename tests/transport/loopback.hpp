@@ -18,19 +18,21 @@ namespace stator::transport::test {
 
 using namespace std::chrono_literals;
 
-inline Task<> guarded(Loop* loop, std::function<Task<>()>* body, std::optional<Error>* failure) {
-    auto ended = co_await as_result(with_deadline(Deadline::in(20s), (*body)()));
+inline Task<> guarded(
+    Loop* loop, std::function<Task<>()>* body, Duration bound, std::optional<Error>* failure
+) {
+    auto ended = co_await as_result(with_deadline(Deadline::in(bound), (*body)()));
     if (!ended) *failure = ended.error();
     loop->stop();
 }
 
-/// Runs `body` on a loop of its own, bounded by 20 s.
-inline void on_a_loop(std::function<Task<>()> body) {
+/// Runs `body` on a loop of its own, bounded.
+inline void on_a_loop(std::function<Task<>()> body, Duration bound = 20s) {
     Loop loop;
     std::optional<Error> failure;
     {
         TaskScope scope;
-        loop.post([&] { scope.spawn(guarded(&loop, &body, &failure)); });
+        loop.post([&] { scope.spawn(guarded(&loop, &body, bound, &failure)); });
         loop.run();
         EXPECT_EQ(scope.size(), 0U);
     }

@@ -18,6 +18,7 @@ constexpr std::array modes{
     Mode::idle,
     Mode::over_limit,
     Mode::first,
+    Mode::failover,
 };
 
 [[noreturn]] void usage_error(const std::string& what) {
@@ -71,6 +72,9 @@ void assign(Options& options, std::string_view name, std::string_view value) {
         options.pace_us = parse_number<std::uint32_t>(name, value);
     } else if (name == "--spread") {
         options.spread = parse_number<unsigned>(name, value) != 0;
+    } else if (name == "--plane") {
+        if (value != "any" && value != "dynamo") usage_error("--plane is any or dynamo");
+        options.dynamo_plane = value == "dynamo";
     } else {
         usage_error("unknown option '" + std::string{name} + "'");
     }
@@ -94,6 +98,8 @@ std::string_view to_string(Mode mode) {
             return "over_limit";
         case Mode::first:
             return "first";
+        case Mode::failover:
+            return "failover";
     }
     return "unknown";
 }
@@ -143,6 +149,8 @@ void Tally::merge(const Tally& other) {
     requests += other.requests;
     items += other.items;
     errors += other.errors;
+    failed_unaccepted += other.failed_unaccepted;
+    failed_accepted += other.failed_accepted;
 }
 
 void Window::open() {
@@ -185,6 +193,10 @@ void Window::report(std::string_view peer, const Options& options, const Tally& 
     add("p99_us", number_or_null(tally.latency.percentile_us(0.99)));
     add("p999_us", number_or_null(tally.latency.percentile_us(0.999)));
     add("errors", std::to_string(tally.errors));
+    if (options.mode == Mode::failover) {
+        add("failed_unaccepted", std::to_string(tally.failed_unaccepted));
+        add("failed_accepted", std::to_string(tally.failed_accepted));
+    }
     add("cpu_client_us_per_op",
         operations == 0 ? "null" : number_or_null(cpu_us / static_cast<double>(operations)));
     add("added_delay_p50_us", number_or_null(tally.added_delay.percentile_us(0.5)));

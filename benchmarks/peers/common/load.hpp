@@ -26,6 +26,7 @@ enum class Mode {
     idle,        ///< streams that have sent one item and then nothing
     over_limit,  ///< requests that must be refused, while held streams use up the limit
     first,       ///< the first answer of a server that starts only now
+    failover,    ///< unary calls while run.py kills workers: failures are counted by kind
 };
 
 /// What a bulk request is answered with.
@@ -45,6 +46,8 @@ struct Options {
     std::uint32_t pace_us = 0;
     /// Paced only: the streams start evenly over one pace instead of all at once.
     bool spread = false;
+    /// Ours only: calls go by Dynamo's plane.
+    bool dynamo_plane = false;
 
     /// Ends the process with status 2 and a named error when the command line is not understood.
     static Options parse(int argc, const char* const* argv);
@@ -82,6 +85,8 @@ struct Tally {
     std::uint64_t requests = 0;
     std::uint64_t items = 0;
     std::uint64_t errors = 0;
+    std::uint64_t failed_unaccepted = 0;  ///< of mode failover: before the answer began
+    std::uint64_t failed_accepted = 0;    ///< likewise: later
 
     void merge(const Tally& other);
 };

@@ -18,6 +18,8 @@ TEST(BenchTally, MergesEveryCount) {
     one.requests = 1;
     one.items = 2;
     one.errors = 3;
+    one.failed_unaccepted = 4;
+    one.failed_accepted = 5;
     Tally sum;
     sum.merge(one);
     sum.merge(one);
@@ -26,29 +28,15 @@ TEST(BenchTally, MergesEveryCount) {
     EXPECT_EQ(sum.requests, 2U);
     EXPECT_EQ(sum.items, 4U);
     EXPECT_EQ(sum.errors, 6U);
+    EXPECT_EQ(sum.failed_unaccepted, 8U);
+    EXPECT_EQ(sum.failed_accepted, 10U);
 }
 
 TEST(BenchOptions, ReadsEveryOption) {
-    const std::array arguments{
-        "--port",
-        "123",
-        "--mode",
-        "paced",
-        "--concurrency",
-        "5",
-        "--seconds",
-        "0.5",
-        "--warmup",
-        "0.1",
-        "--items",
-        "7",
-        "--size",
-        "9",
-        "--pace-us",
-        "20000",
-        "--spread",
-        "1"
-    };
+    const std::array arguments{"--port",  "123",       "--mode", "paced",    "--concurrency",
+                               "5",       "--seconds", "0.5",    "--warmup", "0.1",
+                               "--items", "7",         "--size", "9",        "--pace-us",
+                               "20000",   "--spread",  "1",      "--plane",  "dynamo"};
     const auto options = Options::parse(static_cast<int>(arguments.size()), arguments.data());
     EXPECT_EQ(options.port, 123);
     EXPECT_EQ(options.mode, Mode::paced);
@@ -58,6 +46,7 @@ TEST(BenchOptions, ReadsEveryOption) {
     EXPECT_EQ(options.items, 7U);
     EXPECT_EQ(options.size, 9U);
     EXPECT_EQ(options.pace(), milliseconds{20});
+    EXPECT_TRUE(options.dynamo_plane);
     EXPECT_EQ(options.start_delay(0), milliseconds{0});
     EXPECT_EQ(options.start_delay(4), milliseconds{16});
     EXPECT_EQ(options.due(TimePoint{}, 2), TimePoint{milliseconds{60}});
@@ -122,7 +111,7 @@ TEST(BenchOptionsDeathTest, RefusesWhatItDoesNotUnderstand) {
     refuse(std::array{"--seconds", "-1"}, "--seconds needs a number, not '-1'");
     refuse(
         std::array{"--mode", "both"},
-        "--mode is one of unary, bulk, stream, paced, idle, over_limit, first, not 'both'"
+        "--mode is one of unary, bulk, stream, paced, idle, over_limit, first, failover, not 'both'"
     );
     refuse(std::array{"--concurrency", "0"}, "--concurrency must be at least 1");
     refuse(std::array{"--mode", "paced"}, "--mode paced needs --pace-us");

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <source_location>
 #include <string_view>
 
 namespace stator::inline base {
@@ -14,8 +15,12 @@ enum class Severity : std::uint8_t { trace, debug, info, warn, error };
 class Sink {
 public:
     virtual ~Sink() = default;
+    /// `where` is the caller's place in the source.
     virtual void report(
-        Severity severity, std::string_view target, std::string_view message
+        Severity severity,
+        std::string_view target,
+        std::string_view message,
+        std::source_location where = std::source_location::current()
     ) noexcept = 0;
     /// Adds to the counter `name` (a literal such as "runtime_stalls_total").
     virtual void count(std::string_view name, std::uint64_t by) noexcept = 0;

@@ -5,6 +5,7 @@
 
 #include "stator/base/deadline.hpp"
 #include "stator/base/names.hpp"
+#include "stator/component/loads.hpp"
 #include "stator/discovery/instance_set.hpp"
 #include "stator/runtime/task.hpp"
 
@@ -23,6 +24,8 @@ public:
     /// (component.no_instances) at the deadline, naming the endpoint and what was found instead.
     /// Cancel safety: throws `cancelled`.
     Task<std::shared_ptr<const discovery::InstanceSet>> wait_for_instances(Deadline deadline) const;
+    /// What is known about the load of the instances, and a way to report more.
+    Loads loads() const;
 
 private:
     friend class Endpoint;

@@ -6,9 +6,13 @@
 #include <string_view>
 
 #include "stator/component/config.hpp"
+#include "stator/component/control.hpp"
 #include "stator/component/endpoint.hpp"
 #include "stator/discovery/discovery.hpp"
+#include "stator/events/event_bus.hpp"
+#include "stator/nats/client.hpp"
 #include "stator/runtime/runtime.hpp"
+#include "stator/store/etcd_client.hpp"
 
 namespace stator::transport {
 class CallHomeServer;
@@ -27,6 +31,8 @@ public:
     /// ...). Cancel safety: throws `cancelled`; what was begun is undone.
     static Task<DistributedRuntime> connect(Runtime runtime);
     static Task<DistributedRuntime> connect(Runtime runtime, DistributedConfig config);
+    /// For tools that look and call: as `connect`, without a lease.
+    static Task<DistributedRuntime> for_cli(Runtime runtime, DistributedConfig config);
 
     const Runtime& runtime() const noexcept;
     const DistributedConfig& config() const noexcept;
@@ -41,12 +47,32 @@ public:
 
     /// What is registered, anywhere in the cluster.
     discovery::Discovery& discovery() const noexcept;
+    /// Metrics of the application's; they last as long as this process's part in the cluster.
+    observe::MetricScope metrics() const;
+
+    /// etcd itself, with that discovery backend. Throws Error{unimplemented}, detail
+    /// "component.no_etcd", with another one.
+    store::EtcdClient etcd_client() const;
+
+    /// The connection to NATS, if a plane of this process uses it. Throws Error{unimplemented},
+    /// detail "component.no_nats", otherwise.
+    nats::Client nats_client() const;
 
     /// Where workers of the Dynamo plane call home to answer this process's calls: made once, by
     /// whoever asks first, or by the first such call; a start that failed may be tried again.
     /// Errors: as net::Listener::bind; `unavailable` after `close`. Cancel safety: throws
     /// `cancelled`.
     Task<std::shared_ptr<transport::CallHomeServer>> tcp_server() const;
+
+    /// Publishing and subscribing: made once, by whoever asks first, on the lease of this process;
+    /// a start that failed may be tried again. Errors: as events::EventBus::open and
+    /// nats::Client::connect; `unavailable` after `close`. Cancel safety: throws `cancelled`.
+    Task<std::shared_ptr<events::EventBus>> event_bus() const;
+
+    /// Asks the process whose mux is there to drain or resume what it serves; its answer is that of
+    /// `control`. Errors: as net::Security::dial; what it refuses with (check_control), or could
+    /// not do. Cancel safety: throws `cancelled`; what has begun goes on.
+    Task<std::string> control(discovery::MuxAddress where, ControlRequest request) const;
 
     /// Ends this process's part: unserves what is served, cuts connections, revokes the lease.
     /// Idempotent.

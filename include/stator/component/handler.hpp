@@ -12,8 +12,9 @@
 #include <fmt/format.h>
 
 #include "stator/codec/payload.hpp"
+#include "stator/pipeline/annotated.hpp"
 #include "stator/pipeline/context.hpp"
-#include "stator/runtime/stream.hpp"
+#include "stator/runtime/stream_ops.hpp"
 #include "stator/runtime/task.hpp"
 #include "stator/transport/call_shape.hpp"
 
@@ -45,6 +46,12 @@ public:
         : raw_{RawInputHandler{std::move(raw)}}, shape_{shape} {}
 
     transport::CallShape shape() const noexcept { return shape_; }
+    /// Its items are encoded Annotated objects: on Dynamo's planes these are not wrapped once more.
+    bool annotated() const noexcept { return annotated_; }
+    Handler&& with_annotated_items(bool annotated) && noexcept {
+        annotated_ = annotated;
+        return std::move(*this);
+    }
     Stream<Bytes> operator()(Context context, Bytes request, PayloadCodec codec) const {
         return std::get<RawHandler>(raw_)(std::move(context), std::move(request), codec);
     }
@@ -55,6 +62,7 @@ public:
 private:
     std::variant<RawHandler, RawInputHandler> raw_;
     transport::CallShape shape_;
+    bool annotated_ = false;
 };
 
 namespace detail {
@@ -115,16 +123,19 @@ T decoded(const Bytes& bytes, PayloadCodec codec) {
 /// The items of a stream of payloads. What cannot be decoded is named by its place.
 template <class T>
 Stream<T> decoded_items(Stream<Bytes> items, PayloadCodec codec) {
-    for (std::uint64_t index = 0; auto item = co_await items.next(); ++index) {
-        auto value = Payload<T>::decode(*item, codec);
+    return transformed(std::move(items), [codec, index = std::uint64_t{0}](Bytes item) mutable {
+        auto value = Payload<T>::decode(item, codec);
         if (!value) throw value.error().with_context(fmt::format("decoding item {}", index));
-        co_yield std::move(*value);
-    }
+        ++index;
+        return std::move(*value);
+    });
 }
 
 template <class T>
 Stream<Bytes> encoded_items(Stream<T> items, PayloadCodec codec) {
-    while (auto item = co_await items.next()) co_yield encoded(std::move(*item), codec);
+    return transformed(std::move(items), [codec](T item) {
+        return encoded(std::move(item), codec);
+    });
 }
 
 /// What the handler is given: the request, or the stream of them.
@@ -147,7 +158,16 @@ Stream<Bytes> serve_typed(
     auto reply =
         (*handler)(std::move(context), decoded_request<In>(std::exchange(request, {}), codec));
     if constexpr (Signature::streaming) {
-        while (auto item = co_await reply.next()) co_yield encoded(std::move(*item), codec);
+        std::exception_ptr failure;
+        try {
+            while (auto item = co_await reply.next()) co_yield encoded(std::move(*item), codec);
+        } catch (...) {
+            failure = std::current_exception();
+        }
+        if (!failure) co_return;
+        // The handler may own tasks: they end before it does.
+        co_await shielded(reply.close());
+        std::rethrow_exception(failure);
     } else {
         co_yield encoded(co_await std::move(reply), codec);
     }
@@ -187,7 +207,8 @@ Handler make_handler(F handler) {
             handler, std::move(context), std::move(request), codec
         );
     };
-    return Handler{std::move(raw), detail::shape_of<F>()};
+    return Handler{std::move(raw), detail::shape_of<F>()}
+        .with_annotated_items(is_annotated<typename Signature::Item>);
 }
 
 }  // namespace stator::inline component

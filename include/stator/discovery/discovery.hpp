@@ -46,9 +46,22 @@ public:
     /// The same for an instance that serves models: their records come before the instance's own
     /// and go after it, under the same lease. If one of the records cannot be published, those
     /// before it are taken back. Errors as well: invalid_request "registration.identity" for a
-    /// model of another endpoint or id, to_record's.
+    /// model of another endpoint or id, to_record's. A key in `instead_of` goes as the instance's
+    /// own record comes (KeyValueStore::replace).
     Task<Registration> publish(
-        Instance instance, std::vector<ModelRecord> models, store::Lease lease
+        Instance instance,
+        std::vector<ModelRecord> models,
+        store::Lease lease,
+        std::string instead_of = {}
+    );
+
+    /// The first half of `publish`: `Registration::publish` is the other. Throws what has nothing
+    /// to do with the store, and already_exists for what this process has published or prepared.
+    Registration prepare(
+        Instance instance,
+        std::vector<ModelRecord> models,
+        store::Lease lease,
+        std::string instead_of = {}
     );
 
     /// The shared watch of the endpoint; its first snapshot has been read. Errors: the store's.
@@ -61,6 +74,8 @@ public:
 
     /// All instances, sorted by key; expired records are swept, unreadable ones reported once.
     Task<std::vector<Instance>> list_all();
+    /// Those that an operator has taken off line (drained.hpp), which no client sees.
+    Task<std::vector<Instance>> list_drained();
     /// All models, sorted by key, or those of one endpoint; otherwise as `list_all`.
     Task<std::vector<ModelRecord>> list_models();
     Task<std::vector<ModelRecord>> list_models(EndpointId endpoint);

@@ -25,6 +25,8 @@ struct Transport {
     /// Of a tcp transport: "host:port", and the path after it, in views. Empty for others.
     std::string_view host_port() const noexcept;
     std::string_view path() const noexcept;
+    /// What a request names: the path, or the subject.
+    std::string_view target() const noexcept;
     friend bool operator==(const Transport&, const Transport&) = default;
 };
 
@@ -45,6 +47,9 @@ struct MuxAddress {
     std::uint16_t highest_version = 1;
     bool tls = false;
     bool draining = false;  ///< takes no new requests; written only when true
+    /// Random, of the process that wrote the record: what has the same id and the same epoch is its
+    /// own. Written only when not 0.
+    std::uint64_t epoch = 0;
 
     bool speaks(std::uint16_t version) const noexcept {
         return lowest_version <= version && version <= highest_version;

@@ -1,6 +1,7 @@
 // Registration: one published instance.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -13,13 +14,17 @@
 
 namespace stator::discovery {
 
-/// registered <-> recovering -> deleted; `deleted` is the end.
+/// unregistered -> registering -> registered <-> recovering -> draining -> gone; `gone` is the end.
 enum class RegistrationState : std::uint8_t {
-    registered = 1,  ///< the store has the record, as far as is known
-    recovering = 2,  ///< the store lost the record or cannot be reached; being published again
-    deleted = 3,     ///< taken back by us, or its lease has ended
+    unregistered = 1,
+    registering,  ///< its records are being written
+    registered,   ///< the store has the records, as far as is known
+    recovering,   ///< the store lost a record or cannot be reached, or somebody else holds one
+    draining,     ///< its records are being taken back
+    gone,         ///< taken back by us, never published, or its lease has ended
 };
 
+inline constexpr std::size_t registration_states = 6;
 std::string_view to_string(RegistrationState state) noexcept;
 
 /// A cheap copyable handle; thread-safe. The records are published as long as its lease lives and
@@ -34,14 +39,20 @@ public:
     std::shared_ptr<const Instance> instance() const;
     std::string key() const;
 
+    /// Writes the records, each in its turn; once. A record that is there is taken over if this
+    /// process has written it, under this lease or under the one before; another's never. Errors:
+    /// already_exists "registration.exists", invalid_request "registration.deleted" (withdrawn
+    /// meanwhile), the store's; what was written is taken back before they are thrown. Cancel
+    /// safety: throws `cancelled`, with the same effect.
+    Task<> publish() const;
     /// Publishes a changed record of the same instance, e.g. one that says draining.
     /// Errors: the store's; invalid_request "registration.identity" for another id or endpoint,
     /// "registration.deleted". Cancel safety: throws `cancelled`; the change may have happened.
     Task<> update(Instance changed) const;
-    /// Removes the record, then those of its models. True once that is confirmed; false when
-    /// `deadline` came first: the state is `deleted` all the same, and nothing keeps the record
-    /// alive any more. Idempotent; errors of the store are tried again. Cancel safety: throws
-    /// `cancelled`, with the same effect.
+    /// Removes the record, then those of its models, unless they are another's by now: `draining`
+    /// from the call on. True once that is confirmed; false when `deadline` came first: it is
+    /// `gone` all the same, and nothing keeps the record alive any more. Idempotent; errors of the
+    /// store are tried again. Cancel safety: throws `cancelled`, with the same effect.
     Task<bool> unpublish(Deadline deadline) const;
     /// The state, once it is another one than `seen`. Cancel safety: throws `cancelled`.
     Task<RegistrationState> wait_for_change(RegistrationState seen) const;

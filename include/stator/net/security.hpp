@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string_view>
 
 #include "stator/net/stream.hpp"
@@ -21,6 +22,8 @@ public:
 
     /// Whether what listens here speaks TLS.
     bool serves_tls() const noexcept;
+    /// Whether whoever is accepted has shown a certificate.
+    bool verifies_clients() const noexcept;
     /// Whether what is dialled must speak TLS.
     bool dials_tls() const noexcept;
     /// Whether a peer that publishes `address`, as TLS or not, may be dialled: `dials_tls` must be
@@ -36,6 +39,9 @@ public:
     /// As net::start_dial. The handshake goes on in whatever waits for the stream; its errors are
     /// those of `dial`, reported by the first operation that meets them and by all later ones.
     Result<std::unique_ptr<Stream>> start_dial(const Address& address) const;
+    /// For what is said in one write, without a loop; nothing where TLS must be spoken, for that
+    /// takes more. Errors: as start_dial.
+    std::optional<Result<Outgoing>> open_outgoing(const Address& address) const;
 
     /// The connection that `accepted` is, on the current loop: handshake done if `serves_tls`.
     /// Errors: `disconnected`; `protocol` "net.plain_on_tls_port", "net.tls_failed",

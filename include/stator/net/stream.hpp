@@ -71,6 +71,30 @@ private:
     std::unique_ptr<TlsSession> tls_;
 };
 
+/// A connection from here that belongs to no loop yet: what is said in one write needs none.
+/// Move-only. Closing says a FIN: what was written still reaches the peer.
+class Outgoing {
+public:
+    /// A socket towards a numeric address. Errors: as start_dial.
+    static Result<Outgoing> open(Address address);
+    /// Begins to connect, as start_dial does. Once. Errors: the same.
+    Result<void> connect() noexcept;
+    Outgoing(Outgoing&& other) noexcept;
+    Outgoing& operator=(Outgoing&& other) noexcept;
+    ~Outgoing();
+
+    /// As Stream::try_write.
+    Result<std::size_t> try_write(std::span<const iovec> parts) noexcept;
+    /// A stream on the current loop. Errors (thrown): `disconnected`. Precondition: connect().
+    std::unique_ptr<Stream> attach() &&;
+
+private:
+    friend class TcpStream;
+    Outgoing(int descriptor, Address remote) noexcept;
+    int descriptor_;
+    Address remote_;
+};
+
 /// Connects to `address` (resolving a name, trying each address in turn), TCP_NODELAY set.
 /// Errors: `unavailable` (refused, unreachable, unknown name), retryable; the caller bounds it with
 /// `with_deadline`. Cancel safety: throws `cancelled`, the socket is closed.
@@ -79,7 +103,8 @@ Task<std::unique_ptr<Stream>> dial(Address address);
 /// Begins to connect to a numeric address and does not wait: until the peer has answered,
 /// `try_write` takes nothing and both waits wait; if it refuses, all three fail. Nothing bounds
 /// that but the kernel. What the peer's kernel accepts at once, as on loopback, can be written to
-/// at once. Errors: `unavailable` "net.cannot_connect" (no number, no descriptor, no route).
+/// at once. Errors: `unavailable` "net.cannot_connect" (no number, no route, refused at once),
+/// `overloaded` "net.shortage" (no descriptor, memory or local port left).
 Result<std::unique_ptr<Stream>> start_dial(const Address& address);
 
 }  // namespace stator::net

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <iosfwd>
 #include <memory>
 #include <span>
@@ -120,6 +121,39 @@ private:
 /// Bounds for request durations in seconds: 100 us to 60 s.
 std::span<const double> duration_buckets() noexcept;
 
+/// Ends a collector when it dies. Movable.
+class Collector {
+public:
+    Collector() noexcept = default;
+    Collector(Collector&& other) noexcept = default;
+    Collector& operator=(Collector&& other) noexcept {
+        std::swap(entry_, other.entry_);
+        return *this;
+    }
+    ~Collector();
+
+private:
+    friend class Registry;
+    struct Entry;
+    explicit Collector(std::shared_ptr<Entry> entry) noexcept : entry_{std::move(entry)} {}
+    std::shared_ptr<Entry> entry_;
+};
+
+/// What is measured only when somebody looks: values for one text.
+class Samples {
+public:
+    /// Throws as Registry does. For a series that is there
+    /// already: the same error.
+    void gauge(std::string_view name, std::string_view help, const Labels& labels, double value);
+    void counter(std::string_view name, std::string_view help, const Labels& labels, double value);
+
+    struct State;
+    explicit Samples(State& state) noexcept : state_{state} {}
+
+private:
+    State& state_;
+};
+
 /// The metrics of a process. Asking again for a name with the same labels gives the same cell; one
 /// name may have several label sets, with different label names too. Thread-safe; finding takes a
 /// lock, so keep the handle.
@@ -135,29 +169,57 @@ public:
     Registry(const Registry&) = delete;
     Registry& operator=(const Registry&) = delete;
 
-    Counter counter(std::string_view name, std::string_view help, const Labels& labels = {});
+    Counter counter(std::string_view name, std::string_view help, const Labels& labels = {}) {
+        return counter_of(name, help, labels, false);
+    }
     UpDownCounter up_down_counter(
         std::string_view name, std::string_view help, const Labels& labels = {}
-    );
-    Gauge gauge(std::string_view name, std::string_view help, const Labels& labels = {});
+    ) {
+        return up_down_counter_of(name, help, labels, false);
+    }
+    Gauge gauge(std::string_view name, std::string_view help, const Labels& labels = {}) {
+        return gauge_of(name, help, labels, false);
+    }
     Histogram histogram(
         std::string_view name,
         std::string_view help,
         std::span<const double> bounds,
         const Labels& labels = {}
-    );
+    ) {
+        return histogram_of(name, help, bounds, labels, false);
+    }
 
     /// Forgets one metric, for labels that name what is gone. Handles that are left still work,
     /// unseen.
     void remove(std::string_view name, const Labels& labels);
 
-    /// All of it in the Prometheus text format.
-    std::string text() const;
-    void write(std::ostream& out) const;
+    /// Calls `collect` for each text, on the thread that asks for it, until the collector dies,
+    /// which waits for a call that runs. What it throws is reported and costs its own values only.
+    [[nodiscard]] Collector add_collector(std::function<void(Samples&)> collect);
+
+    /// All of it in the Prometheus text format; with labels: the series that have all of these.
+    std::string text(const Labels& having = {}) const;
+    void write(std::ostream& out, const Labels& having = {}) const;
 
 private:
+    friend class MetricScope;
     struct State;
-    std::unique_ptr<State> state_;
+    // `kept`: until whoever asks lets it go; else for ever.
+    Counter counter_of(
+        std::string_view name, std::string_view help, const Labels& labels, bool kept
+    );
+    UpDownCounter up_down_counter_of(
+        std::string_view name, std::string_view help, const Labels& labels, bool kept
+    );
+    Gauge gauge_of(std::string_view name, std::string_view help, const Labels& labels, bool kept);
+    Histogram histogram_of(
+        std::string_view name,
+        std::string_view help,
+        std::span<const double> bounds,
+        const Labels& labels,
+        bool kept
+    );
+    std::shared_ptr<State> state_;
 };
 
 /// The process's registry; never destroyed.

@@ -6,11 +6,15 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <typeindex>
+#include <typeinfo>
 #include <utility>
 #include <vector>
 
 #include "stator/base/deadline.hpp"
+#include "stator/base/error.hpp"
 #include "stator/base/request_id.hpp"
+#include "stator/observe/span.hpp"
 #include "stator/observe/trace.hpp"
 #include "stator/runtime/cancellation_token.hpp"
 
@@ -19,8 +23,14 @@ namespace stator::inline pipeline {
 /// Free key-value pairs that travel with a request; order and duplicates are kept.
 using Headers = std::vector<std::pair<std::string, std::string>>;
 
-/// Identity, deadline, headers, trace and the two-stage end of one request: `stop` asks it to
-/// finish politely, `kill` ends it now. Copies share the request; thread-safe.
+/// A place that a request came by in this process, and when.
+struct StageTime {
+    std::string name;
+    TimePoint when;
+};
+
+/// Identity, deadline, headers, trace, values and the two-stage end of one request: `stop` asks it
+/// to finish politely, `kill` ends it now. Copies share the request; thread-safe.
 ///
 /// A killed request never becomes merely stopped again; the first reason of each stage stays. Stop
 /// and kill reach the children (`child`), whose deadline is never later than their parent's.
@@ -32,6 +42,8 @@ public:
         Deadline deadline{};
         Headers headers{};
         std::optional<observe::TraceContext> trace{};
+        /// Where it is served, if it is; must last (observe::lasting).
+        const observe::SpanPlace* place = nullptr;
         CancellationToken kill_token{
         };  ///< the request is killed when it fires; none: a root of its own
     };
@@ -54,6 +66,9 @@ public:
     std::optional<std::string_view> header(std::string_view name) const noexcept;
 
     const std::optional<observe::TraceContext>& trace() const noexcept;
+    /// What log lines say of it: `log::info(context, "app", "...")`. Its span id is the one that
+    /// requests made on its behalf have as their parent's.
+    observe::Span span() const;
 
     State state() const noexcept;
     /// Asked to finish (or killed).
@@ -75,8 +90,65 @@ public:
     /// with it (reason `parent`), an id of its own.
     Context child(Deadline deadline = Deadline::never()) const;
 
-    /// Whether this is the only handle: then nobody else can stop or kill it, apart from its kill
-    /// token.
+    /// Notes that the request comes by here now. Stages of a child are its own.
+    void mark_stage(std::string_view name) const;
+    std::vector<StageTime> stages() const;
+
+    /// Values that go with the request inside this process, each by name and type, for all copies
+    /// of the context and its children. A second value of a name replaces the first; a child's
+    /// hides its parent's.
+    template <class T>
+    void insert(std::string key, T value) const {
+        put(std::move(key), {std::make_shared<T>(std::move(value)), typeid(T), false});
+    }
+    /// Errors: `not_found` "context.no_value"; `invalid_request` "context.value_type" for one of
+    /// another type, or one that is not shared.
+    template <class T>
+    Result<std::shared_ptr<const T>> get(std::string_view key) const {
+        auto found = find(key, typeid(T));
+        if (!found) return std::unexpected{std::move(found.error())};
+        return std::static_pointer_cast<const T>(std::move(*found));
+    }
+    /// A value with one owner: taken once, or copied. Not seen by children.
+    template <class T>
+    void insert_unique(std::string key, T value) const {
+        put(std::move(key), {std::make_shared<T>(std::move(value)), typeid(T), true});
+    }
+    /// A copy of a unique value. Errors: as `get`.
+    template <class T>
+    Result<T> clone_unique(std::string_view key) const {
+        std::optional<T> copy;
+        auto found = use_unique(
+            key,
+            typeid(T),
+            false,
+            [](void* value, void* out) {
+                static_cast<std::optional<T>*>(out)->emplace(*static_cast<const T*>(value));
+            },
+            &copy
+        );
+        if (!found) return std::unexpected{std::move(found.error())};
+        return std::move(*copy);
+    }
+    /// The unique value itself: it is not here any more. Errors: as `get`.
+    template <class T>
+    Result<T> take_unique(std::string_view key) const {
+        std::optional<T> taken;
+        auto found = use_unique(
+            key,
+            typeid(T),
+            true,
+            [](void* value, void* out) {
+                static_cast<std::optional<T>*>(out)->emplace(std::move(*static_cast<T*>(value)));
+            },
+            &taken
+        );
+        if (!found) return std::unexpected{std::move(found.error())};
+        return std::move(*taken);
+    }
+
+    /// Whether this is the only handle, of a request that belongs to no other and whose kill token
+    /// is its own: then nobody else can stop or kill it.
     bool unique() const noexcept;
 
     friend bool operator==(const Context& a, const Context& b) noexcept {
@@ -85,6 +157,19 @@ public:
 
 private:
     struct Request;
+    struct Notes;
+    struct Value {
+        std::shared_ptr<void> value;
+        std::type_index type;
+        bool unique;
+    };
+    using Use = void (*)(void* value, void* out);
+    void put(std::string key, Value value) const;
+    Result<std::shared_ptr<void>> find(std::string_view key, std::type_index type) const;
+    Result<void> use_unique(
+        std::string_view key, std::type_index type, bool take, Use use, void* out
+    ) const;
+
     explicit Context(Request* request) noexcept : request_{request} {}
     Request* request_;
 };

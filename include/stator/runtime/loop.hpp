@@ -1,6 +1,8 @@
 // One thread's event loop: a run queue over a reactor, timers, and an inbox for other threads.
 #pragma once
 
+#include <sys/types.h>
+
 #include <atomic>
 #include <coroutine>
 #include <functional>
@@ -11,7 +13,12 @@
 #include "stator/base/clock.hpp"
 #include "stator/runtime/busy_poll.hpp"
 #include "stator/runtime/detail/intrusive_list.hpp"
+#include "stator/runtime/detail/start_queue.hpp"
 #include "stator/runtime/detail/timer_heap.hpp"
+
+namespace boost::asio {
+class any_io_executor;
+}
 
 namespace stator::inline runtime {
 
@@ -35,12 +42,16 @@ struct TurnHook : ListLink<TurnHookTag> {
 using TurnHooks = IntrusiveList<TurnHook, TurnHookTag>;
 
 struct Reactor;  // the Asio side
+class Guest;     // the same of a loop on somebody else's executor
 
 }  // namespace detail
 
 /// A loop is run by one thread; what it has started never moves to another. A *turn* resumes what
 /// is ready, runs the turn's end hooks (connections write there what the turn produced), then polls
 /// the reactor, which blocks only when nothing is ready.
+///
+/// A loop with a host has no thread: its turns are run by the host's executor, one at a time, on
+/// whichever of its threads. "The loop's own thread" is then the one that runs the turn.
 ///
 /// `wake`, `post` and `stop` may be called from any thread; everything else on the loop's own.
 /// Must outlive everything that was ever started on it.
@@ -51,6 +62,12 @@ public:
         const Clock* clock = nullptr;  ///< null: the steady clock
         std::size_t index = 0;         ///< its place among the loops of its runtime (PerLoop)
         Duration busy_poll{};          ///< see BusyPoll; needs the steady clock
+        /// How soon after timers were due the loop wakes up for others: what comes due in between
+        /// is that much later at most, and costs one wake-up together. Needs the steady clock.
+        Duration timer_gap{};
+        /// Whose executor runs the turns instead of `run`; copied. Null: `run` does.
+        const boost::asio::any_io_executor* host = nullptr;
+        detail::StartQueue* starts = nullptr;  ///< of its pool; outlives it
     };
     Loop() : Loop{Options{}} {}
     explicit Loop(Options options);
@@ -68,6 +85,14 @@ public:
     void run();
     /// Runs turns until nothing is ready and no timer is due. For tests; never blocks.
     void run_until_idle();
+    /// Resumes one of the n tasks that are ready, the one at place `choice` modulo n, and runs the
+    /// turn's end hooks after the last; false when none is ready. For tests, which choose the
+    /// order; polls no reactor.
+    bool run_one(std::uint64_t choice);
+    /// When the earliest timer is due; TimePoint::max() if there is none. The loop's own thread.
+    TimePoint next_timer() const noexcept {
+        return timers_.empty() ? TimePoint::max() : timers_.earliest();
+    }
     void stop() noexcept;
 
     /// Resumes `task` on this loop in its next turn. Any thread; from another one it is a batched
@@ -95,8 +120,10 @@ public:
         if (!hook.linked()) soon_.push_back(hook);
     }
 
-    /// For sources that talk to the reactor (runtime/asio.hpp).
+    /// For sources that talk to the reactor (runtime/asio.hpp): of a loop without a host.
     detail::Reactor& reactor() noexcept { return *reactor_; }
+    /// Null for a loop without a host.
+    detail::Guest* guest() noexcept { return guest_.get(); }
 
     /// How many resumptions wait, for choosing an idle loop. Any thread; a hint.
     std::size_t load() const noexcept { return load_.load(std::memory_order_relaxed); }
@@ -110,20 +137,49 @@ public:
     /// How often the loop has gone to sleep. Any thread.
     std::uint64_t sleeps() const noexcept { return sleeps_.load(std::memory_order_relaxed); }
 
+    /// What the loop does at the moment: one that is the same after a while has held the loop
+    /// meanwhile. Any thread.
+    struct Step {
+        Duration::rep turn = 0;
+        std::uint64_t number = 0;
+        bool busy() const noexcept { return turn != 0; }
+        friend bool operator==(Step, Step) noexcept = default;
+    };
+    Step step() const noexcept {
+        return {
+            turn_started_.load(std::memory_order_relaxed), steps_.load(std::memory_order_relaxed)
+        };
+    }
+    /// Who runs the current turn, or ran the last one: the kernel's number. Any thread.
+    pid_t thread() const noexcept { return thread_.load(std::memory_order_relaxed); }
+    /// Where the frames of the loop itself end on its thread's stack: the address that returns to
+    /// whoever has called the function that resumes tasks. Any thread.
+    const void* resume_site() const noexcept {
+        return resume_site_.load(std::memory_order_relaxed);
+    }
+    /// Wakes the loop if it sleeps; false if it does not. Any thread.
+    bool wake_if_asleep() noexcept;
+
 private:
+    friend class detail::Guest;
     struct Inbox;
     void wake_remote(std::coroutine_handle<> task) noexcept;
     void notify() noexcept;
     void turn();
     void take_inbox();
     void fire_timers();
+    TimePoint next_timers() const noexcept;
     std::size_t run_ready();
+    void resume(std::coroutine_handle<> task);
+    void begin_some();
     void learn_step_cost(TimePoint begun, std::size_t steps) noexcept;
     static void run_hooks(detail::TurnHooks& hooks) noexcept;
     bool poll_reactor();
     bool look_for_work();
     bool prepare_to_wait();
     void wait_for_events();
+    void take_turn_as_guest();
+    void claim_turn() noexcept;
     void enter() noexcept;
     void leave() noexcept;
 
@@ -138,16 +194,24 @@ private:
     detail::TurnHooks soon_;
     detail::TimerHeap timers_;
     std::unique_ptr<detail::Reactor> reactor_;
+    std::shared_ptr<detail::Guest> guest_;
     std::unique_ptr<Inbox> inbox_;
-    Loop* outer_ = nullptr;  // what this thread ran before (nested test loops)
+    detail::StartQueue* starts_;
+    bool said_asleep_ = false;  // to `starts_`
+    Loop* outer_ = nullptr;     // what this thread ran before (nested test loops)
     const Clock* outer_clock_ = nullptr;
     BusyPoll busy_poll_;
+    Duration timer_gap_;
+    TimePoint timers_fired_{};  // when some were last due
     Duration step_cost_{};
     std::uint32_t turns_ = 0;
     std::atomic<bool> stop_requested_{false};
     std::atomic<std::size_t> load_{0};
     std::atomic<Duration::rep> turn_started_{0};  // steady clock, 0 while waiting
     std::atomic<std::uint64_t> sleeps_{0};
+    std::atomic<std::uint64_t> steps_{0};
+    std::atomic<pid_t> thread_{0};
+    std::atomic<const void*> resume_site_{nullptr};
 };
 
 /// `co_await yield()`: lets everything else that is ready run first. Cancel safety: does not check

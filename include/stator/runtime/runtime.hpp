@@ -1,28 +1,32 @@
-// Runtime: the local half. Two pools of threads, the token tree, and the scope that owns background
+// Runtime: the local half. Two pools of loops, the token tree, and the scopes that own background
 // tasks.
 #pragma once
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
+#include <future>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "stator/base/deadline.hpp"
+#include "stator/runtime/detail/blocked_thread.hpp"
+#include "stator/runtime/detail/in_place.hpp"
 #include "stator/runtime/loop_pool.hpp"
 #include "stator/runtime/offload.hpp"
 #include "stator/runtime/task_scope.hpp"
+
+namespace boost::asio {
+class any_io_executor;
+class io_context;
+}  // namespace boost::asio
 
 namespace stator::settings {
 struct Settings;
 }
 
 namespace stator::inline runtime {
-
-class Runtime;
 
 /// What a layer above has to do at the end of the process. Called after the application has ended.
 class ShutdownParticipant {
@@ -41,28 +45,11 @@ struct ShutdownCounts {
     std::atomic<std::uint64_t> killed{0};
 };
 
-/// One of the two pools, for starting work on it. A cheap copy over the runtime's state;
-/// thread-safe.
-class Handle {
-public:
-    /// Starts `task` on the least busy loop of the pool. The runtime owns it: it runs under the
-    /// lifetime token and is cancelled and joined when the runtime stops; its error is reported and
-    /// does not stop others.
-    void spawn(Task<> task) const;
-    /// A loop of the pool: the least busy one.
-    Loop& loop() const noexcept;
-    std::size_t size() const noexcept { return pool_->size(); }
-    Loop& loop(std::size_t index) const noexcept { return (*pool_)[index]; }
+class Handle;
 
-private:
-    friend class Runtime;
-    Handle(LoopPool& pool, TaskScope& scope) noexcept : pool_{&pool}, scope_{&scope} {}
-    LoopPool* pool_;
-    TaskScope* scope_;
-};
-
-/// A cheap copy over shared state; thread-safe. Made by one of the factories, ended by `stop`
-/// (Worker does it).
+/// A cheap copy over shared state; thread-safe. Made by one of the factories, ended by
+/// `shutdown_and_wait` or `stop` (Worker does it). docs/embedding.md shows it in applications that
+/// have loops of their own.
 ///
 /// Tokens (docs/cancellation.md): a hidden lifetime token is the parent of three: `primary_token`
 /// (the root: asked to end, stop accepting), `requests_token` (every request's) and
@@ -76,7 +63,24 @@ public:
         /// From the request to end until everything must have ended.
         Duration graceful_timeout = std::chrono::seconds{30};
         Duration busy_poll{};  ///< of the primary loops, see BusyPoll; zero: never
+        Duration timer_gap = std::chrono::microseconds{200};  ///< of all loops, see Loop::Options
+        std::size_t compute_threads = 0;  ///< 0: computation goes to the blocking threads
+        std::size_t compute_stack_size = std::size_t{2} << 20U;
+        std::string compute_thread_prefix = "compute";
+        /// How long a step of a task may hold its loop before that is reported; zero: for ever.
+        Duration stall_threshold{};
     };
+    /// How a runtime lives inside an application that has loops of its own.
+    struct Embedding {
+        /// Loops on the executor: as many tasks run at once, each loop on one thread at a time.
+        std::size_t loops = 1;
+        /// The secondary pool lives there, too, instead of on threads of its own: nothing keeps
+        /// leases and watches alive then while the application holds its executor.
+        bool share_secondary = false;
+        /// Null: those of this process, as `from_settings`.
+        std::shared_ptr<const settings::Settings> settings{};
+    };
+
     /// Throws Error{internal} when threads cannot be made.
     static Runtime create(Options options);
     /// From the layered settings of this process. Throws Error{invalid_request} naming the bad
@@ -86,13 +90,36 @@ public:
     /// One primary loop, one secondary.
     static Runtime single_threaded();
 
+    /// External: the primary loops run on `executor`, which must outlive the runtime, keep running
+    /// until it has ended, and is never stopped by it. It may have any number of threads: each loop
+    /// is wrapped in a strand. Errors as from_settings.
+    static Runtime from_handle(const boost::asio::any_io_executor& executor, Embedding embedding);
+    static Runtime from_handle(const boost::asio::any_io_executor& executor);
+    static Runtime from_handle(boost::asio::io_context& context, Embedding embedding);
+    static Runtime from_handle(boost::asio::io_context& context);
+    /// External: the primary loop is the one that runs this, which must run until the runtime has
+    /// ended. Throws Error{invalid_request, "runtime.no_loop"} elsewhere; else as from_settings.
+    static Runtime from_current(Embedding embedding);
+    static Runtime from_current();
+
     const std::string& id() const noexcept;
+    /// Who runs the primary loops.
+    RuntimeType type() const noexcept;
     const settings::Settings& settings() const noexcept;
     /// The pool for requests and the application.
     Handle primary() const noexcept;
     /// The pool for keep-alives, watches, health: never starved by the primary one.
     Handle secondary() const noexcept;
     BlockingPool& blocking() const noexcept;
+    /// The threads for computation; those of `blocking` if it has none of its own.
+    BlockingPool& computing() const noexcept;
+    /// A right to compute on this loop for a while, which at least one primary loop never gets;
+    /// none when there is no more, or when this is not a primary loop.
+    std::optional<detail::InPlace> in_place() const noexcept;
+    /// Each loop once, those of the primary pool first.
+    std::vector<Loop*> loops() const;
+    /// Every loop's index is below: the size of a PerLoop.
+    std::size_t loop_slots() const noexcept;
 
     /// The root: cancelled first when the process is asked to end.
     CancellationToken primary_token() const noexcept;
@@ -121,58 +148,74 @@ public:
     std::vector<std::string> unfinished() const;
 
     /// Runs `task` on a primary loop and blocks the calling thread until it ends. Not from a loop's
-    /// thread (Error{invalid_request}). Throws what the task threw.
+    /// thread (Error{invalid_request}), nor from the only thread that runs the executor of
+    /// `from_handle`. Throws what the task threw; Error{unavailable} after the end.
     template <class T>
     T block_on(Task<T> task) const;
 
-    /// Tears down what is left, cancels everything, waits for the runtime's tasks, stops and joins
-    /// the loops. Idempotent; not from a loop's thread. A runtime whose last handle dies without
-    /// `stop` is stopped then.
+    /// Runs `task` on a primary loop, under the root: `shutdown` cancels it, and the end waits for
+    /// it before the connections are cut. Any thread. The future has its result or what it threw;
+    /// dropping the future changes nothing. Throws Error{unavailable} after the end.
+    template <class T>
+    std::future<T> spawn_future(Task<T> task) const;
+
+    /// `shutdown`, then the whole way to the end: what `spawn_future` started ends by itself within
+    /// 0.9 of the time, participants tear down, everything is cancelled, waited for and joined.
+    /// False when that has not come about by `deadline` (or the runtime's own, if that is earlier):
+    /// it goes on in the background, call it again or ask `unfinished`. Not from a loop's thread
+    /// (Error{invalid_request}).
+    bool shutdown_and_wait(Deadline deadline = Deadline::never()) const;
+    /// The same on a thread of its own, for those who must not block: a program that polls its
+    /// executor goes on polling until the future is ready.
+    std::future<bool> shutdown_async(Deadline deadline = Deadline::never()) const;
+
+    /// As `shutdown_and_wait`, for as long as it takes. Idempotent; not from a loop's thread. A
+    /// runtime whose last handle dies without it is stopped then; inside one of its own tasks, too,
+    /// where another thread does it.
     void stop() const noexcept;
 
 private:
+    friend class Handle;
     struct State;
-    static Runtime start(Options options, std::shared_ptr<const settings::Settings> settings);
+    struct Plan;
+    static Runtime start(Plan plan);
     explicit Runtime(std::shared_ptr<State> state) noexcept : state_{std::move(state)} {}
     void start_blocking(Task<> task) const;
+    void start_application(Task<> task) const;
     std::shared_ptr<State> state_;
 };
 
-namespace detail {
-
-/// Where block_on's thread waits.
-class BlockedThread {
+/// One of the two pools, for starting work on it. A cheap copy, valid while the runtime is;
+/// thread-safe.
+class Handle {
 public:
-    void release();
-    void wait();
+    /// Starts `task` on the loop of the pool that comes to it first. The runtime owns it: it runs
+    /// under the lifetime token and is cancelled and joined when the runtime stops; its error is
+    /// reported and does not stop others. Throws Error{unavailable, "runtime.stopped"} once the
+    /// runtime cancels these tasks, near its end.
+    void spawn(Task<> task) const;
+    /// The same for a task of `scope`, which must be joined before the runtime ends.
+    void spawn(TaskScope& scope, Task<> task) const { scope.spawn_on(*pool_, std::move(task)); }
+    /// Runs `work()` on a thread for calls that block and goes on here; see runtime/offload.hpp.
+    template <class F>
+    auto offload(F work) const {
+        return runtime::offload(blocking(), std::move(work));
+    }
+    /// A loop of the pool: the least busy one.
+    Loop& loop() const noexcept;
+    std::size_t size() const noexcept { return pool_->size(); }
+    Loop& loop(std::size_t index) const noexcept { return (*pool_)[index]; }
+    /// The runtime's.
+    const std::string& id() const noexcept;
+    RuntimeType type() const noexcept { return pool_->type(); }
 
 private:
-    std::mutex lock_;
-    std::condition_variable changed_;
-    bool released_ = false;
+    friend class Runtime;
+    Handle(LoopPool& pool, Runtime::State& state) noexcept : pool_{&pool}, state_{&state} {}
+    BlockingPool& blocking() const noexcept;
+    LoopPool* pool_;
+    Runtime::State* state_;
 };
-
-template <class T>
-Task<> run_and_release(
-    Task<T> task,
-    std::optional<Result<T>>* outcome,
-    std::exception_ptr* foreign,
-    BlockedThread* blocked
-) {
-    try {
-        if constexpr (std::is_void_v<T>) {
-            co_await std::move(task);
-            outcome->emplace();
-        } else {
-            outcome->emplace(co_await std::move(task));
-        }
-    } catch (...) {
-        *foreign = std::current_exception();
-    }
-    blocked->release();
-}
-
-}  // namespace detail
 
 template <class T>
 T Runtime::block_on(Task<T> task) const {
@@ -183,6 +226,14 @@ T Runtime::block_on(Task<T> task) const {
     blocked.wait();
     if (failure) std::rethrow_exception(failure);
     if constexpr (!std::is_void_v<T>) return std::move(**outcome);
+}
+
+template <class T>
+std::future<T> Runtime::spawn_future(Task<T> task) const {
+    std::promise<T> promise;
+    auto future = promise.get_future();
+    start_application(detail::fulfil(std::move(task), std::move(promise)));
+    return future;
 }
 
 }  // namespace stator::inline runtime

@@ -10,6 +10,8 @@
 
 namespace stator::inline runtime {
 
+class LoopPool;
+
 /// Owns running tasks; no task of a scope outlives it. Declared last in its owner, so that what its
 /// tasks use is still there. Its token is a child of the one it was made with; every task runs
 /// under it.
@@ -31,8 +33,10 @@ public:
     void spawn(Task<void> task);
     /// Starts `task` on `loop`; from another thread that is one batched hop.
     void spawn_on(Loop& loop, Task<void> task);
-    /// As above under `token`, which should be below the scope's, so that closing the scope ends
-    /// the task.
+    /// Starts `task` on whichever loop of `pool` comes to it first.
+    void spawn_on(LoopPool& pool, Task<void> task);
+    /// As above on one loop under `token`, which should be below the scope's, so that closing the
+    /// scope ends the task.
     void spawn_on(Loop& loop, Task<void> task, CancellationToken token);
 
     const CancellationToken& token() const noexcept { return token_; }
@@ -51,6 +55,7 @@ public:
 
 private:
     struct Job;
+    Job& add(Loop* loop, Task<void> task, CancellationToken token);
     void ended(std::exception_ptr error) noexcept;
     std::exception_ptr take_error() noexcept;
     void report_error() noexcept;

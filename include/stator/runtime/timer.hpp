@@ -56,7 +56,8 @@ private:
     bool cancelled_ = false;
 };
 
-/// Waits for `duration` on the loop's clock. Cancel safety: throws `cancelled`; nothing else is
+/// Waits for `duration` on the loop's clock; on a loop that sleeps, up to its `timer_gap` longer
+/// when other timers were due just before. Cancel safety: throws `cancelled`; nothing else is
 /// affected.
 inline Sleep sleep_for(Duration duration) noexcept { return Sleep{Deadline::in(duration)}; }
 /// Waits until `deadline` (for ever, if it is never). Cancel safety: as sleep_for.

@@ -13,12 +13,14 @@
 
 #include "stator/base/clock.hpp"
 #include "stator/base/error.hpp"
+#include "stator/base/resource_limits.hpp"
 #include "stator/settings/environment.hpp"
 
 namespace stator::settings {
 
 enum class DiscoveryBackend : std::uint8_t { mem, file, etcd };
 enum class RequestPlane : std::uint8_t { tcp, nats };
+enum class EventPlane : std::uint8_t { zmq, nats };
 enum class RequestCodec : std::uint8_t { msgpack, json };
 enum class HealthStatus : std::uint8_t { notready, ready };
 
@@ -32,8 +34,14 @@ struct RuntimeSettings {
     std::size_t secondary_threads = 1;
     /// How long a primary loop without work looks for some before it sleeps; zero: not at all.
     Duration busy_poll{};
+    Duration timer_gap = std::chrono::microseconds{200};
     /// Above it, on average, a step of a task keeps its loop from other work for long.
     Duration long_step = std::chrono::microseconds{50};
+    std::size_t compute_threads = core_count() / 2;
+    std::uint64_t compute_stack_size = std::uint64_t{2} << 20U;
+    std::string compute_thread_prefix = "compute";
+    /// A step of a task that holds its loop for longer is reported; zero: none is.
+    Duration stall_threshold = std::chrono::seconds{1};
 };
 
 struct WorkerSettings {
@@ -41,6 +49,8 @@ struct WorkerSettings {
     Duration graceful_shutdown_timeout = std::chrono::seconds{30};
     /// How long requests are still taken after the records are deleted.
     Duration settle_time = std::chrono::seconds{1};
+    /// Others may drain and resume what is served here.
+    bool remote_control = false;
 };
 
 /// The status server.
@@ -50,6 +60,21 @@ struct SystemSettings {
     HealthStatus starting_health_status = HealthStatus::notready;
     std::string health_path = "/health";
     std::string live_path = "/live";
+    /// Whose health decides, by endpoint name; empty: all.
+    std::vector<std::string> use_endpoint_health_status;
+    /// A primary loop held for longer makes the process not live; zero: never.
+    Duration live_stall{};
+    bool tls = false;  ///< with the certificate of TlsSettings
+};
+
+/// Probes of idle endpoints.
+struct HealthSettings {
+    bool canaries = false;
+    Duration canary_wait = std::chrono::seconds{10};
+    Duration request_timeout = std::chrono::seconds{3};
+    Duration stream_timeout = std::chrono::seconds{30};
+    Duration busy_stall = std::chrono::seconds{60};
+    bool canary_withdraw = false;
 };
 
 struct DiscoverySettings {
@@ -59,16 +84,44 @@ struct DiscoverySettings {
 
 struct EtcdSettings {
     std::vector<std::string> endpoints{"http://localhost:2379"};
+    std::string auth_username;
+    std::string auth_password;
+    std::string auth_ca;  ///< PEM texts, or files that hold them
+    std::string auth_client_cert;
+    std::string auth_client_key;
     Duration lease_ttl = std::chrono::seconds{30};
+    Duration startup_connect_timeout = std::chrono::seconds{120};
+    Duration call_timeout = std::chrono::seconds{5};
+    Duration keepalive_interval = std::chrono::seconds{15};
+    Duration keepalive_timeout = std::chrono::seconds{10};
+    std::string module;  ///< the file that speaks with etcd; empty: looked for
 };
 
 struct NatsSettings {
-    std::string server = "nats://localhost:4222";
+    std::string server = "nats://localhost:4222";  ///< several with commas between them
+    std::string auth_username;
+    std::string auth_password;
+    std::string auth_token;
+    std::string auth_nkey;  ///< a seed
+    std::string auth_credentials_file;
+    std::string tls_ca_cert_path;
+    std::string tls_client_cert_path;
+    std::string tls_client_key_path;
+    bool tls_insecure = false;
+    Duration startup_connect_timeout = std::chrono::seconds{120};
+    Duration request_timeout{};  ///< zero: the client's own
+    std::string module;          ///< the file that speaks with NATS; empty: looked for
 };
 
 struct RequestSettings {
     RequestPlane plane = RequestPlane::tcp;
     RequestCodec codec = RequestCodec::msgpack;
+};
+
+struct EventSettings {
+    EventPlane plane = EventPlane::zmq;
+    std::string host;    ///< what publishers over ZeroMQ are found at; empty: what they bind
+    std::string module;  ///< the file that speaks ZeroMQ; empty: looked for
 };
 
 /// The request port. Empty host: chosen by the discovery backend; port 0: any free one, and
@@ -126,6 +179,10 @@ struct LoggingSettings {
     bool jsonl = false;
     bool ansi = true;  ///< colours, if stderr is a terminal
     bool local_time = false;
+    bool span_events = false;      ///< lines of their own for requests that are served
+    std::string otlp_endpoint;     ///< where lines are sent to, by OTLP/HTTP; empty: nowhere
+    std::string otlp_certificate;  ///< of the authority of an https one
+    std::string service_name = "dynamo";
 };
 
 /// All of it: a plain value. A default one holds the built-in defaults; `load` adds files and
@@ -134,10 +191,12 @@ struct Settings {
     RuntimeSettings runtime;
     WorkerSettings worker;
     SystemSettings system;
+    HealthSettings health;
     DiscoverySettings discovery;
     EtcdSettings etcd;
     NatsSettings nats;
     RequestSettings request;
+    EventSettings event;
     TcpSettings tcp;
     TlsSettings tls;
     MuxSettings mux;
@@ -161,6 +220,9 @@ struct Entry {
 /// Every setting, in the order of the table.
 std::vector<Entry> entries(const Settings& settings);
 
+/// One line for the log: each setting that is not its default, with its source; secrets hidden.
+std::string summary(const Settings& settings);
+
 /// The table of all settings as Markdown: name, variable, type and bounds, default, meaning.
 std::string reference_table();
 
@@ -171,11 +233,11 @@ std::string reference_table();
 ///
 /// Fails with invalid_request: "settings.unknown_key" (names file, line and the nearest key),
 /// "settings.value" (names source, key, value and what is expected), "settings.file" (unreadable or
-/// no TOML). An unknown DYN_ variable is reported to the sink once, as a warning. Blocks on file
-/// reads; called once, at start.
-Result<Settings> load(const Environment& environment);
+/// no TOML). `limits` lowers the defaults of what grows with the machine. An unknown DYN_ variable
+/// is reported to the sink once, as a warning. Blocks on file reads; called once, at start.
+Result<Settings> load(const Environment& environment, const ResourceLimits& limits = {});
 
-/// The same from this process's environment.
+/// The same from this process's environment and control group.
 Result<Settings> load_from_process();
 
 }  // namespace stator::settings

@@ -37,8 +37,7 @@ class LeaseBody;
 /// proof of liveness, not an identity: what a key is called never depends on it.
 class Lease {
 public:
-    /// No lease: keys live as long as the store object that wrote them (file, memory) or until they
-    /// are removed (servers).
+    /// No lease: keys live as long as the store object that wrote them.
     Lease() noexcept = default;
 
     explicit operator bool() const noexcept { return body_ != nullptr; }
@@ -65,6 +64,13 @@ public:
     /// Errors: the backend's; the lease is revoked all the same and its keys run out by themselves.
     /// Cancel safety: throws `cancelled`; the lease is revoked all the same.
     Task<> revoke() const;
+    /// Whether somebody else has taken the key over: it is theirs until they let go of it, and
+    /// comes back to this lease then.
+    bool lost(const std::string& key) const;
+    /// Counts changes: of the state, and of what is lost to others.
+    std::uint64_t version() const noexcept;
+    /// Returns once `version` is above `seen`. Cancel safety: throws `cancelled`.
+    Task<> wait_past(std::uint64_t seen) const;
     /// The state, once it is another one than `seen`. Cancel safety: throws `cancelled`.
     Task<LeaseState> wait_for_change(LeaseState seen) const;
 

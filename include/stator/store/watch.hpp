@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "stator/base/clock.hpp"
 #include "stator/runtime/task.hpp"
 #include "stator/store/entry.hpp"
 
@@ -21,6 +22,8 @@ struct WatchEvent {
     Kind kind = Kind::snapshot;
     std::vector<Entry> entries;
     Entry entry;
+    /// When this process learned of it, by the clock of the thread that did.
+    TimePoint learned{};
 };
 
 class WatchQueue;

@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <memory>
+#include <optional>
+#include <utility>
 
 namespace stator::transport {
 
@@ -43,6 +46,37 @@ private:
     const std::uint64_t half_;
     std::atomic<std::uint64_t> windows_{0};
     std::atomic<std::uint64_t> reserved_{0};
+};
+
+/// What is set aside for one large message; given back when this dies. Move-only; any thread.
+class Reservation {
+public:
+    Reservation() = default;
+    /// Nothing if there is not as much left. Without a budget there always is.
+    static std::optional<Reservation> take(
+        const std::shared_ptr<BufferBudget>& budget, std::uint64_t size
+    ) {
+        if (budget && !budget->reserve(size)) return std::nullopt;
+        return Reservation{budget, size};
+    }
+    Reservation(Reservation&& other) noexcept
+        : budget_{std::move(other.budget_)}, size_{std::exchange(other.size_, 0)} {}
+    Reservation& operator=(Reservation&& other) noexcept {
+        std::swap(budget_, other.budget_);
+        std::swap(size_, other.size_);
+        return *this;
+    }
+    ~Reservation() {
+        if (budget_) budget_->release(size_);
+    }
+    /// 0: it holds nothing.
+    std::uint64_t size() const noexcept { return size_; }
+
+private:
+    Reservation(std::shared_ptr<BufferBudget> budget, std::uint64_t size) noexcept
+        : budget_{std::move(budget)}, size_{size} {}
+    std::shared_ptr<BufferBudget> budget_;
+    std::uint64_t size_ = 0;
 };
 
 }  // namespace stator::transport

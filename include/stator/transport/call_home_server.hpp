@@ -24,8 +24,9 @@ class HomeCall {
 public:
     virtual ~HomeCall() = default;
     /// The worker has connected and named the subject, which is of no use any more. `rest` came
-    /// behind its handshake. On the loop that waits; must not throw.
-    virtual void on_home(std::unique_ptr<net::Stream> stream, Bytes rest) noexcept = 0;
+    /// behind its handshake: often all that it has to say, so that the connection need not become
+    /// a stream. On the loop that waits; must not throw.
+    virtual void on_home(net::Accepted connection, Bytes rest) noexcept = 0;
 };
 
 /// One per process. Accepts, reads the handshake, and gives the socket to the loop on which its
@@ -73,6 +74,9 @@ public:
     /// Connections whose handshake is missing; on the first loop.
     std::size_t waiting() const noexcept { return waiting_.size(); }
 
+    /// Deals with a connection as with those that it accepts itself. On the first loop.
+    void admit(net::Accepted accepted);
+
     /// Stops accepting and drops what has not been given away. Thread-safe.
     Task<> close();
 
@@ -88,17 +92,18 @@ private:
     class Greeting;
     CallHomeServer(Options options, std::unique_ptr<net::Listener> listener);
     Task<> accept_loop();
-    void greet(net::Accepted accepted);
     Task<> wait_for_greeting(std::unique_ptr<Greeting> greeting);
     bool read_greeting(Greeting& greeting);
     void give_away(Greeting& greeting);
-    static Task<> hand_over(
-        std::shared_ptr<Room> room,
-        Subject subject,
-        Direction direction,
-        net::Accepted accepted,
-        Bytes rest
-    );
+    /// A connection that has named its subject.
+    struct Caller {
+        Subject subject;
+        Direction direction;
+        net::Accepted connection;
+        Bytes rest;
+    };
+    static void hand_over(Room& room, Caller caller) noexcept;
+    static Task<> hand_over_there(std::shared_ptr<Room> room, Caller caller);
     void refuse(net::Accepted& accepted, const Error& why);
 
     Options options_;

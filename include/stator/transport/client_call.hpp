@@ -48,9 +48,10 @@ public:
     virtual Task<> openable() = 0;
     void set_writer(CallWriter* writer) noexcept { writer_ = writer; }
 
-    /// Whether `send` may be called now; else `writer` is told when. False once the call has ended.
+    /// Whether `send` may be called now; else `writer` is told when. False once the call has ended,
+    /// or nobody wants any more of it.
     bool can_send() const noexcept { return !write_wait_ && !ended_ && !half_closed_; }
-    /// Sends a request item. False when nobody wants it any more: the call has ended.
+    /// Sends a request item. False when nobody wants it any more.
     /// Errors (thrown): `payload_too_large`; the call goes on. Precondition: can_send().
     bool send(Bytes item);
     /// Closes the request half after what was sent; items of the answer may still come.
@@ -125,7 +126,7 @@ private:
     bool accepted_ = false;
     bool ended_ = false;
     bool write_wait_ = false;   // the item before has not left
-    bool half_closed_ = false;  // no further item will be sent
+    bool half_closed_ = false;  // no further item will be sent, or be wanted
     bool woken_ = false;  // the consumer has been woken and will take what is queued in this turn
 };
 

@@ -30,7 +30,7 @@ class DynamoCall final : public ClientCall {
 public:
     /// `path` and `codec` are the record's; `path` must live until `open` returns.
     DynamoCall(
-        std::shared_ptr<DynamoRequestConnection> connection,
+        std::shared_ptr<RequestCarrier> carrier,
         std::shared_ptr<CallHomeServer> home,
         std::string_view path,
         PayloadCodec codec
@@ -38,6 +38,9 @@ public:
     ~DynamoCall() override;
 
     Task<> openable() override;
+    /// Items are handed out as annotated objects: the value with what is said about it. An item
+    /// that is an error ends the answer all the same. Before `open`.
+    void expect_annotated() noexcept;
     /// The worker has left discovery: a call that is not accepted ends at once.
     void instance_gone() noexcept;
 

@@ -3,8 +3,10 @@
 
 #include <chrono>
 #include <cstddef>
+#include <memory>
 
 #include "stator/base/clock.hpp"
+#include "stator/transport/buffer_budget.hpp"
 
 namespace stator::transport {
 
@@ -21,6 +23,8 @@ struct DynamoCallConfig {
     std::size_t most_untaken = std::size_t{256} << 10U;
     /// Of one connection: with so much that has not left yet, no further call is opened on it.
     std::size_t most_unsent = std::size_t{16} << 20U;
+    /// Shared by all connections of a process; none: not accounted for.
+    std::shared_ptr<BufferBudget> process{};
 };
 
 }  // namespace stator::transport

@@ -12,8 +12,7 @@
 
 namespace stator::transport {
 
-/// One connection that carries requests, shared by any number of calls; opaque here.
-class DynamoRequestConnection;
+class RequestCarrier;
 
 /// Loop-affine, see ConnectionPool. A connection is kept until its worker closes it, however idle.
 /// Owns the tasks of the answers, too: calls must have ended or be dropped before it is closed for
@@ -32,9 +31,9 @@ public:
     DynamoPool& operator=(const DynamoPool&) = delete;
     ~DynamoPool();
 
-    /// As those of ConnectionPool.
-    std::shared_ptr<DynamoRequestConnection> established(const std::string& address) const;
-    Task<std::shared_ptr<DynamoRequestConnection>> connect(std::string address);
+    /// As those of ConnectionPool. A connection carries the requests of any number of calls.
+    std::shared_ptr<RequestCarrier> established(const std::string& address) const;
+    Task<std::shared_ptr<RequestCarrier>> connect(std::string address);
     std::size_t size() const noexcept;
     /// Connections of answers that are still open.
     std::size_t answers() const noexcept;

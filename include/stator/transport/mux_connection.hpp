@@ -10,6 +10,7 @@
 
 #include "stator/base/report_limit.hpp"
 #include "stator/net/stream.hpp"
+#include "stator/observe/metrics.hpp"
 #include "stator/runtime/event.hpp"
 #include "stator/runtime/signal.hpp"
 #include "stator/runtime/task_scope.hpp"
@@ -133,6 +134,9 @@ private:
     void flush() noexcept;
     void flush_early() noexcept;
     bool write(std::span<const iovec> vectors) noexcept;
+    /// A request that has just been read was refused, or all such refusals are written.
+    void note_refusal();
+    void refusals_written() noexcept;
     void lost(const Error& cause) noexcept;
     void arm_timer() noexcept;
 
@@ -165,6 +169,10 @@ private:
     Signal blocked_;  // the socket takes nothing: the write loop waits for it
     std::uint64_t reads_ = 0;
     std::uint64_t writes_ = 0;
+    TimePoint read_at_{};
+    TimePoint refused_since_{};                          // when the first of `refused_` was read
+    std::uint32_t refused_ = 0;                          // not written yet
+    std::optional<observe::Histogram> refusal_seconds_;  // made with the first one
     bool write_blocked_ = false;
     bool closing_ = false;
     bool replaced_ = false;     // stream ids run out

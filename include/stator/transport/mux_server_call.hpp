@@ -19,7 +19,8 @@ public:
 
 private:
     friend class MuxConnection;
-    void refuse(const Error& error) noexcept;
+    void send_accept() noexcept override;
+    void send_refusal(const Error& error) noexcept override;
     SendStatus send_item(Bytes item, bool end) override;
     void send_end() noexcept override;
     void send_error(const Error& error) noexcept override;

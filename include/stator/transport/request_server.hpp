@@ -12,6 +12,7 @@
 #include "stator/net/security.hpp"
 #include "stator/transport/dynamo_config.hpp"
 #include "stator/transport/mux_connection.hpp"
+#include "stator/transport/nats_subject.hpp"
 
 namespace stator::transport {
 
@@ -41,6 +42,12 @@ public:
     ~RequestServer();
 
     const net::Address& address() const noexcept;
+    /// Serves what NATS brings to `subject` for the instance's endpoint at `path`
+    /// ("{instance, hex}/{namespace}/{component}/{endpoint}"), until it is closed or the server is.
+    /// Errors and cancel safety: as of nats::Client::subscribe.
+    Task<std::shared_ptr<NatsSubject>> serve_subject(
+        nats::Client client, std::string subject, std::string path
+    );
     /// Tells every mux peer that `instance` (none: all) takes no more calls. Peers of the Dynamo
     /// plane learn it from the record's removal, and from refusals.
     void drain(InstanceId instance, std::string reason);
@@ -68,6 +75,7 @@ private:
     };
     RequestServer(Options options, std::unique_ptr<net::Listener> listener);
     Task<> accept_loop();
+    static Task<> take_requests(Room* room, std::shared_ptr<NatsSubject> subject);
     Task<> drain_room(Room* room, InstanceId instance, std::string reason);
     Task<> serve(Room* room, net::Accepted accepted);
     Task<> serve_mux(Room* room, std::unique_ptr<net::Stream> stream, Bytes sniffed);

@@ -63,6 +63,14 @@ public:
     void end() noexcept;
     /// Ends the answer with an error after what was sent.
     void fail(const Error& error) noexcept;
+    /// Tells the caller that the call has been accepted, where Serving::accepted was false.
+    void accept() noexcept;
+    /// Ends a call that has not been accepted: it may be sent elsewhere.
+    void refuse(const Error& error) noexcept;
+
+    /// Its items are annotated objects of Dynamo's planes, not values: there they are not wrapped
+    /// once more. Before the first item.
+    void set_annotated(bool annotated) noexcept { annotated_ = annotated; }
 
     /// Nothing more is sent or taken: who waits for a request message gets nothing. For a reader
     /// that outlives the answer.
@@ -74,6 +82,7 @@ public:
     virtual const net::Address& peer() const noexcept = 0;
 
 protected:
+    bool annotated() const noexcept { return annotated_; }
     explicit ServerCall(CancellationToken token) noexcept : token_{std::move(token)} {}
 
     // What the plane tells.
@@ -82,7 +91,6 @@ protected:
     void sent() noexcept;
     void stopped(CancelReason reason) noexcept;
     void killed(CancelReason reason) noexcept;
-    void refused() noexcept { over_ = true; }
 
 private:
     // What the plane is asked for, while the answer has not ended.
@@ -90,6 +98,8 @@ private:
     virtual SendStatus send_item(Bytes item, bool end) = 0;
     virtual void send_end() noexcept = 0;
     virtual void send_error(const Error& error) noexcept = 0;
+    virtual void send_accept() noexcept {}
+    virtual void send_refusal(const Error& error) noexcept { send_error(error); }
     /// A request message of that size was taken.
     virtual void consumed(std::size_t size) noexcept = 0;
 
@@ -106,12 +116,15 @@ private:
     bool woken_ = false;  // the reader has been woken and will take what is queued in this turn
     bool write_wait_ = false;
     bool over_ = false;
+    bool annotated_ = false;
 };
 
 /// The task that serves a call.
 struct Serving {
     Task<> task;
     Loop* loop = nullptr;  ///< where it starts; null: the call's own
+    /// False: the task will say whether it accepts or refuses the call.
+    bool accepted = true;
 };
 
 /// Decides about incoming calls. Called on the call's loop, from inside the parser: it must not

@@ -3,9 +3,12 @@
 //! Prints one JSON line per runtime and operation. Every operation runs inside a spawned task, so that
 //! what it spawns and wakes stays on the thread that runs it. benchmarks/README.md says what each counts.
 
+mod tail;
+
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::hint::spin_loop;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
@@ -20,6 +23,8 @@ const YIELDS: u64 = 100_000;
 const MESSAGES: u64 = 100_000;
 const CHANNEL_CAPACITY: usize = 64;
 const CHILDREN: u64 = 100_000;
+const REMOTE_SPAWNS: u64 = 50_000;
+const PARKED_SPAWNS: u64 = 500;
 
 /// How many tasks have run to their end.
 static FINISHED: AtomicU64 = AtomicU64::new(0);
@@ -115,20 +120,49 @@ async fn wake() -> f64 {
     ns_per(started, CHILDREN)
 }
 
-fn measure<F>(
-    runtime: &Runtime,
-    name: &str,
-    operation: &str,
-    repetitions: usize,
-    run: impl Fn() -> F,
-) where
-    F: Future<Output = f64> + Send + 'static,
-{
-    let once = || {
-        runtime
-            .block_on(runtime.spawn(run()))
-            .expect("an operation does not panic")
-    };
+/// From a thread that is none of the runtime's to a worker that is running: until all have run.
+fn remote_spawn(runtime: &Runtime) -> f64 {
+    static OVER: AtomicBool = AtomicBool::new(false);
+    OVER.store(false, Ordering::Relaxed);
+    FINISHED.store(0, Ordering::Relaxed);
+    let busy = runtime.spawn(async {
+        while !OVER.load(Ordering::Relaxed) {
+            yield_now().await;
+        }
+    });
+    let started = Instant::now();
+    for _ in 0..REMOTE_SPAWNS {
+        runtime.spawn(finish());
+    }
+    while FINISHED.load(Ordering::Relaxed) < REMOTE_SPAWNS {
+        spin_loop();
+    }
+    let ns = ns_per(started, REMOTE_SPAWNS);
+    OVER.store(true, Ordering::Relaxed);
+    runtime.block_on(busy).expect("it does not panic");
+    ns
+}
+
+/// To a worker that waits in the kernel: until the task has run.
+fn remote_spawn_parked(runtime: &Runtime) -> f64 {
+    FINISHED.store(0, Ordering::Relaxed);
+    let mut taken = Duration::ZERO;
+    for i in 0..PARKED_SPAWNS {
+        // Long enough for the worker to be back in the kernel.
+        let pause = Instant::now() + Duration::from_micros(100);
+        while Instant::now() < pause {}
+        let started = Instant::now();
+        runtime.spawn(finish());
+        while FINISHED.load(Ordering::Relaxed) <= i {
+            spin_loop();
+        }
+        taken += started.elapsed();
+    }
+    taken.as_nanos() as f64 / PARKED_SPAWNS as f64
+}
+
+/// Measures `once`, after a first time that fills free lists.
+fn sample(name: &str, operation: &str, repetitions: usize, once: impl Fn() -> f64) {
     once();
     let mut samples: Vec<f64> = (0..repetitions).map(|_| once()).collect();
     samples.sort_by(f64::total_cmp);
@@ -139,6 +173,22 @@ fn measure<F>(
         samples[0],
         samples[repetitions - 1],
     );
+}
+
+fn measure<F>(
+    runtime: &Runtime,
+    name: &str,
+    operation: &str,
+    repetitions: usize,
+    run: impl Fn() -> F,
+) where
+    F: Future<Output = f64> + Send + 'static,
+{
+    sample(name, operation, repetitions, || {
+        runtime
+            .block_on(runtime.spawn(run()))
+            .expect("an operation does not panic")
+    });
 }
 
 fn measure_all(runtime: &Runtime, name: &str, repetitions: usize) {
@@ -167,12 +217,18 @@ fn repetitions() -> Result<usize, String> {
             )),
         },
         other => Err(format!(
-            "usage: bench_peer_tokio [--repetitions N], not {other:?}"
+            "usage: bench_peer_tokio [--repetitions N | --tail SECONDS], not {other:?}"
         )),
     }
 }
 
 fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [option, seconds] = arguments.as_slice() {
+        if option == "--tail" {
+            return tail::measure_all(seconds.parse().unwrap_or(5));
+        }
+    }
     let repetitions = repetitions().unwrap_or_else(|problem| {
         eprintln!("error: {problem}");
         std::process::exit(2);
@@ -181,7 +237,15 @@ fn main() {
         .worker_threads(1)
         .enable_all()
         .build();
-    measure_all(&one_worker.expect("a runtime"), "one_worker", repetitions);
+    let one_worker = one_worker.expect("a runtime");
+    measure_all(&one_worker, "one_worker", repetitions);
+    // A current-thread runtime runs only while somebody drives it, so it has no part in these.
+    sample("one_worker", "remote_spawn", repetitions, || {
+        remote_spawn(&one_worker)
+    });
+    sample("one_worker", "remote_spawn_parked", repetitions, || {
+        remote_spawn_parked(&one_worker)
+    });
     let current_thread = Builder::new_current_thread().enable_all().build();
     measure_all(
         &current_thread.expect("a runtime"),

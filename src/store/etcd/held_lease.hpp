@@ -1,0 +1,41 @@
+// What the store knows of a lease beyond what every backend keeps.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "stator/runtime/semaphore.hpp"
+#include "store/lease_body.hpp"
+
+namespace stator::store::etcd {
+
+/// On the store's loop.
+struct HeldLease {
+    std::weak_ptr<LeaseBody> body;
+    std::int64_t id = 0;   ///< etcd's; another one after a loss
+    std::int64_t ttl = 0;  ///< seconds, as asked for
+    /// Every id that it has had: what is kept by one of them was written here.
+    std::set<std::int64_t> ids;
+    /// The revision of the latest write of each key: what has another is somebody else's.
+    std::map<std::string, std::int64_t> written;
+    struct Removal {
+        std::string value;
+        /// Until then a write that was given up may still come in, after the removal.
+        TimePoint certain_from{};
+    };
+    /// Keys whose removal is not certain.
+    std::map<std::string, Removal> to_remove;
+    /// Writes without an answer, and until when they may still come in.
+    std::map<std::string, TimePoint> unanswered;
+    Semaphore turn{1};  ///< of what renews, recovers or revokes
+
+    void becomes(std::int64_t fresh) {
+        id = fresh;
+        ids.insert(fresh);
+    }
+};
+
+}  // namespace stator::store::etcd
