@@ -46,8 +46,12 @@ class Pairing(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.expected = json.loads(expected_file(cls.codec).read_text())["cases"] | OURS_EXPECTED
-        cls.pair = Pair(*cls.pairing, cls.codec)
+        cls.pair = cls.start()
         cls.addClassCleanup(cls.pair.__exit__)
+
+    @classmethod
+    def start(cls):
+        return Pair(*cls.pairing, cls.codec)
 
     def check(self, name, case):
         self.assertEqual(case(self.pair), self.expected[name])
@@ -57,18 +61,25 @@ def test_of(name, case):
     return lambda self: self.check(name, case)
 
 
-def load_tests(loader, _tests, _pattern):
-    suite = unittest.TestSuite()
-    for pairing in PAIRINGS:
+def add_pairings(suite, loader, base, pairings=PAIRINGS, prefix=(), without=()):
+    """A class of tests, derived from `base`, for each pairing and codec."""
+    for pairing in pairings:
         for codec in CODECS:
             tests = {
                 f"test_{name}": test_of(name, case)
                 for number, (name, case) in enumerate(cases_of(pairing).items())
-                if in_set(number, pairing, codec)
+                if name not in without and in_set(number, pairing, codec)
             }
-            names = "_".join((*pairing, codec))
-            case_class = type(names, (Pairing,), tests | {"pairing": pairing, "codec": codec})
+            names = "_".join((*prefix, *pairing, codec))
+            # Of the module whose set-up they need.
+            about = {"pairing": pairing, "codec": codec, "__module__": base.__module__}
+            case_class = type(names, (base,), tests | about)
             suite.addTests(loader.loadTestsFromTestCase(case_class))
+
+
+def load_tests(loader, _tests, _pattern):
+    suite = unittest.TestSuite()
+    add_pairings(suite, loader, Pairing)
     return suite
 
 

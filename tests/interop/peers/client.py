@@ -89,7 +89,8 @@ async def call(clients, command):
 
 async def main():
     loop = asyncio.get_running_loop()
-    runtime = DistributedRuntime(loop, "file", "tcp")
+    backend = os.environ.get("DYN_DISCOVERY_BACKEND", "file")
+    runtime = DistributedRuntime(loop, backend, os.environ.get("DYN_REQUEST_PLANE", "tcp"))
     clients = Clients(runtime)
     lines = asyncio.StreamReader(limit=1 << 24)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)

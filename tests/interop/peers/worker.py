@@ -72,7 +72,8 @@ async def main():
     os.environ["DYN_REQUEST_PLANE_CODEC"] = options.codec
 
     loop = asyncio.get_running_loop()
-    runtime = DistributedRuntime(loop, "file", "tcp")
+    backend = os.environ.get("DYN_DISCOVERY_BACKEND", "file")
+    runtime = DistributedRuntime(loop, backend, os.environ.get("DYN_REQUEST_PLANE", "tcp"))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, runtime.shutdown)
     one_way = runtime.endpoint(f"{options.component}.generate")
