@@ -11,12 +11,12 @@ from pathlib import Path
 from harness import floors, machine, report
 from harness.peers import PEERS, Peer, Setup, run_once
 from harness.process import PeerFailed
-from harness.rows import DEFAULT_ROWS, ROWS, Row, select
+from harness.rows import DEFAULT_ROWS, DYNAMO_PEERS, DYNAMO_ROWS, ROWS, Row, select
 from harness.stats import Measured
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = Path(__file__).resolve().parent / "floors.toml"
-OUR_TARGETS = ("stator_bench_rpc", "stator_bench_local", "stator_bench_discovery")
+OUR_TARGETS = ("stator_bench_rpc", "stator_bench_local", "stator_bench_discovery", "stator_bench_events")
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -24,7 +24,13 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("row", nargs="*", help=f"{', '.join(ROWS)}, or all")
     parser.add_argument("--rows", help=f"the same as a list (default: {','.join(DEFAULT_ROWS)})")
     parser.add_argument("--peers", help="only these, a list (default: all that are built)")
-    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument(
+        "--dynamo",
+        action="store_true",
+        help=f"the comparison with the original: rows {','.join(DYNAMO_ROWS)}, peers "
+        f"{','.join(DYNAMO_PEERS)}, 5 repetitions, unless told otherwise",
+    )
+    parser.add_argument("--repetitions", type=int, help="default: 3")
     parser.add_argument(
         "--seconds", type=float, default=2.0, help="the measured window of a repetition"
     )
@@ -41,11 +47,17 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     chosen = parser.parse_args(arguments)
     try:
         names = [*chosen.row, *([chosen.rows] if chosen.rows else [])]
-        chosen.rows = select(",".join(names or DEFAULT_ROWS))
+        default_rows = DYNAMO_ROWS if chosen.dynamo else DEFAULT_ROWS
+        chosen.rows = select(",".join(names or default_rows))
     except ValueError as problem:
         parser.error(str(problem))
     known = {peer.name for peer in PEERS}
-    chosen.peers = known if chosen.peers is None else set(chosen.peers.split(","))
+    if chosen.repetitions is None:
+        chosen.repetitions = 5 if chosen.dynamo else 3
+    if chosen.peers is None:
+        chosen.peers = set(DYNAMO_PEERS) if chosen.dynamo else known
+    else:
+        chosen.peers = set(chosen.peers.split(","))
     if chosen.peers - known:
         parser.error(f"no peer '{min(chosen.peers - known)}'; there are {', '.join(sorted(known))}")
     if chosen.repetitions < (floors.LEAST_REPETITIONS if chosen.check else 1):
@@ -61,8 +73,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return chosen
 
 
-def build(folder: Path):
-    """Builds the peers and whichever of our programs the build in `folder` knows."""
+def build(folder: Path, original: bool):
+    """Builds the peers, the `original` if asked for, and whichever of our programs the build in
+    `folder` knows."""
     if not (folder / "CMakeCache.txt").exists():
         if folder != ROOT / "build/release":
             sys.exit(f"error: {folder} is not a configured build")
@@ -74,7 +87,8 @@ def build(folder: Path):
         check=True,
     ).stdout
     known = {line.partition(":")[0].removeprefix("... ").strip() for line in targets.splitlines()}
-    wanted = [target for target in ("bench_peers", *OUR_TARGETS) if target in known]
+    targets = ("bench_peers", *OUR_TARGETS, *(("bench_peer_dynamo",) if original else ()))
+    wanted = [target for target in targets if target in known]
     subprocess.run(["cmake", "--build", str(folder), "--target", *wanted], check=True)
 
 
@@ -106,8 +120,12 @@ def measure_all(chosen: argparse.Namespace, setup: Setup) -> tuple[floors.Result
     others = {}
     for row in chosen.rows:
         peers = [peer for peer in PEERS if peer.runs(row) and peer.name in chosen.peers]
-        built = [peer for peer in peers if setup.path(peer).exists()]
-        absent += [f"{p.name} in {row.name}: no {p.program}" for p in peers if p not in built]
+        built = [peer for peer in peers if not setup.missing(peer)]
+        absent += [
+            f"{peer.name} in {row.name}: no {' and no '.join(setup.missing(peer))}"
+            for peer in peers
+            if peer not in built
+        ]
         watch = machine.Others()
         results[row.name] = measure(row, built, chosen, setup)
         others[row.name] = watch.share()
@@ -120,7 +138,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if chosen.build:
         for folder in dict.fromkeys((chosen.bin.parent, chosen.peers_bin.parent)):
-            build(folder)
+            build(folder, chosen.dynamo)
     limits = floors.load(FLOORS)
     setup = Setup(chosen.seconds, chosen.warmup, chosen.bin, chosen.peers_bin)
     results, circumstances = measure_all(chosen, setup)

@@ -1,7 +1,7 @@
 """The floors of floors.toml and whether a run holds them."""
 
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .rows import ROWS
@@ -24,6 +24,7 @@ class Floor:
     limit: float
     cost: bool  # the limit is an upper one
     ratios: dict[str, float] = field(default_factory=dict)
+    peer: str = OURS  # whose it is; another one of ours may be absent
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Verdict:
     basis: str  # the peer and factor, or the absolute limit
     outcome: str
     detail: str
+    needed: bool = True  # or it may be absent
 
     def as_json(self) -> dict:
         return vars(self).copy()
@@ -48,10 +50,11 @@ def load(path: Path) -> list[Floor]:
 
 
 def _floor(entry: dict, where: str) -> Floor:
-    unknown = set(entry) - {"row", "metric", "title", "at_least", "at_most", "ratio"}
+    unknown = set(entry) - {"row", "metric", "title", "at_least", "at_most", "ratio", "peer"}
     if unknown:
         raise ValueError(f"{where}: unknown key '{sorted(unknown)[0]}'")
-    for key in ("row", "metric", "title"):
+    entry = {"peer": OURS, **entry}
+    for key in ("row", "metric", "title", "peer"):
         if not isinstance(entry.get(key), str):
             raise ValueError(f"{where}: '{key}' is missing or not a string")
     if entry["row"] not in ROWS:
@@ -61,9 +64,13 @@ def _floor(entry: dict, where: str) -> Floor:
     cost = "at_most" in entry
     limit = entry["at_most" if cost else "at_least"]
     ratios = entry.get("ratio", {})
-    if not all(_is_positive(number) for number in (limit, *ratios.values())):
-        raise ValueError(f"{where}: limits and ratios are numbers above 0")
-    return Floor(entry["row"], entry["metric"], entry["title"], float(limit), cost, ratios)
+    if not _is_positive(limit) and not (cost and limit == 0 and limit is not False):
+        raise ValueError(f"{where}: a limit is a number above 0, or 0 of a cost")
+    if not all(_is_positive(number) for number in ratios.values()):
+        raise ValueError(f"{where}: ratios are numbers above 0")
+    return Floor(
+        entry["row"], entry["metric"], entry["title"], float(limit), cost, ratios, entry["peer"]
+    )
 
 
 def _is_positive(number) -> bool:
@@ -72,10 +79,12 @@ def _is_positive(number) -> bool:
 
 def check(floors: list[Floor], results: Results) -> list[Verdict]:
     """Verdicts on the rows that were run. Nothing absent ever passes."""
+    ours = dict.fromkeys((OURS, *(floor.peer for floor in floors)))
     verdicts = [
         verdict
         for row, peers in results.items()
-        for verdict in _soundness(row, peers.get(OURS, Measured()))
+        for name in ours
+        for verdict in _soundness(row, name, peers.get(name, Measured()))
     ]
     for floor in floors:
         if floor.row in results:
@@ -86,14 +95,14 @@ def check(floors: list[Floor], results: Results) -> list[Verdict]:
 def holds(verdicts: list[Verdict]) -> bool:
     """True when no floor is missed and each of ours was measured; absent peers alone do no harm."""
     by_floor: dict[tuple[str, str], list[str]] = {}
-    for verdict in verdicts:
+    for verdict in filter(lambda each: each.needed, verdicts):
         by_floor.setdefault((verdict.row, verdict.title), []).append(verdict.outcome)
     return bool(by_floor) and all(
         FAIL not in outcomes and PASS in outcomes for outcomes in by_floor.values()
     )
 
 
-def _soundness(row: str, ours: Measured) -> list[Verdict]:
+def _soundness(row: str, name: str, ours: Measured) -> list[Verdict]:
     """A row with failed repetitions or failed calls fails, whatever its figures are."""
     if not ours.repetitions and not ours.failures:
         return []
@@ -103,9 +112,8 @@ def _soundness(row: str, ours: Measured) -> list[Verdict]:
         problems.append(f"{errors} calls failed")
     if not problems:
         return []
-    return [
-        Verdict(row, "every repetition and call succeeds", "absolute", FAIL, "; ".join(problems))
-    ]
+    title = f"every repetition and call of {name} succeeds"
+    return [Verdict(row, title, "absolute", FAIL, "; ".join(problems))]
 
 
 def check_floor(floor: Floor, peers: dict[str, Measured]) -> list[Verdict]:
@@ -114,9 +122,11 @@ def check_floor(floor: Floor, peers: dict[str, Measured]) -> list[Verdict]:
 
     sign = "<=" if floor.cost else ">="
     absolute = f"{sign} {floor.limit:g}"
-    ours = usable(peers.get(OURS), floor.metric)
+    ours = usable(peers.get(floor.peer), floor.metric)
     if isinstance(ours, str):
-        return [verdict(absolute, NOT_MEASURED, f"{OURS}: {ours}")]
+        missing = verdict(absolute, NOT_MEASURED, f"{floor.peer}: {ours}")
+        needed = floor.peer == OURS or floor.peer in peers
+        return [replace(missing, needed=needed)]
 
     verdicts = []
     for name, factor in floor.ratios.items():

@@ -78,8 +78,12 @@ class Process:
         return self
 
     def __exit__(self, *_):
+        self.end()
+
+    def end(self, by: signal.Signals = signal.SIGTERM):
+        """Idempotent."""
         if self._child.poll() is None:
-            self._child.send_signal(signal.SIGTERM)
+            self._child.send_signal(by)
             try:
                 self._child.wait(timeout=5)
             except subprocess.TimeoutExpired:

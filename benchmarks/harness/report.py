@@ -22,6 +22,8 @@ _RPC_METRICS = {
     "cpu_us_per_op": "CPU per op, both, us",
     "descriptors": "descriptors, the most of a side",
     "threads_per_core": "threads per core, the most of a side",
+    "failed_unaccepted_per_kill": "failed calls per kill whose answer had not begun",
+    "failed_accepted_per_kill": "failed calls per kill whose answer had begun",
     "errors": "errors",
 }
 _ABSENT = "-"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class Row:
     name: str
     title: str
-    kind: str = "rpc"  # rpc, local or discovery
+    kind: str = "rpc"  # rpc, local, discovery or events
     mode: str = "unary"
     concurrency: int = 1
     items: int = 1
@@ -115,8 +115,15 @@ ROWS = {
             serve=("--limit", str(HELD)),
         ),
         Row("cold_start", "From starting a server to its first answer", mode="first"),
+        Row(
+            "failover",
+            "Failed calls of 8 callers of two workers when one is killed",
+            mode="failover",
+            concurrency=8,
+        ),
         Row("local", "Operations inside one thread, ns", kind="local"),
         Row("discovery", "Discovery, file backend", kind="discovery"),
+        Row("events", "Events of 64 bytes between two processes, one each 200 us", kind="events"),
     )
 }
 
@@ -134,6 +141,29 @@ DEFAULT_ROWS = (
     "cold_start",
     "local",
     "discovery",
+    "events",
+)
+
+
+# What is compared with the original: `--dynamo`.
+DYNAMO_ROWS = (
+    "unary1",
+    "unary16",
+    "unary64",
+    "unary256",
+    "unary1024",
+    "stream64",
+    "paced512",
+)
+DYNAMO_PEERS = (
+    "stator",
+    "dynamo",
+    "dynamo_quic",
+    "stator_dynamo",
+    "stator_to_dynamo",
+    "dynamo_to_stator",
+    "dynamo_nats",
+    "stator_nats",
 )
 
 

@@ -10,6 +10,7 @@ _COST_ENDINGS = (
     "_ms",
     "_ns",
     "_per_call",
+    "_per_kill",
     "_per_stream",
     "_per_core",
     "descriptors",

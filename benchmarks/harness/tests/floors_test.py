@@ -4,6 +4,7 @@ from pathlib import Path
 
 from harness import floors
 from harness.floors import FAIL, NOT_MEASURED, PASS, Floor
+from harness.peers import PEERS
 from harness.stats import Measured, is_cost
 
 REAL = Path(__file__).resolve().parents[2] / "floors.toml"
@@ -159,6 +160,30 @@ class CheckTest(unittest.TestCase):
             floors.holds(floors.check([rate_floor()], {"unary1": {"grpc": rate(1, 1, 1)}}))
         )
 
+    def test_another_peer_of_ours_may_be_absent(self):
+        ours = {"unary1": {"stator": rate(100, 100, 100), "dynamo": rate(50, 50, 50)}}
+        of_another = Floor("unary1", "requests_per_s", "more", 40.0, False, {"dynamo": 2}, "other")
+        verdicts = floors.check([rate_floor(), of_another], ours)
+        self.assertEqual([verdict.outcome for verdict in verdicts], [PASS, NOT_MEASURED])
+        self.assertEqual(verdicts[1].detail, "other: absent")
+        self.assertTrue(floors.holds(verdicts))
+        self.assertFalse(floors.holds(floors.check([of_another], ours)), "nothing was judged")
+
+    def test_another_peer_of_ours_is_held_to_its_floor(self):
+        of_another = Floor("unary1", "requests_per_s", "more", 40.0, False, {"dynamo": 2}, "other")
+        for samples, outcome in (((100, 100, 100), PASS), ((99, 99, 99), FAIL), ((9,), NOT_MEASURED)):
+            results = {"unary1": {"other": rate(*samples), "dynamo": rate(50, 50, 50)}}
+            verdicts = floors.check([of_another], results)
+            self.assertEqual([verdict.outcome for verdict in verdicts], [outcome])
+            self.assertEqual(floors.holds(verdicts), outcome == PASS)
+
+    def test_failed_calls_of_another_peer_of_ours_are_named(self):
+        of_another = Floor("unary1", "requests_per_s", "more", 40.0, False, {}, "other")
+        results = {"unary1": {"other": rate(90, 90, 90, errors=1)}}
+        verdicts = floors.check([of_another], results)
+        self.assertEqual(verdicts[0].title, "every repetition and call of other succeeds")
+        self.assertFalse(floors.holds(verdicts))
+
     def test_nothing_judged_does_not_hold(self):
         self.assertFalse(floors.holds(floors.check([rate_floor()], {"unary64": {}})))
 
@@ -190,6 +215,8 @@ class LoadTest(unittest.TestCase):
         self.assertEqual(
             self.load(text), [Floor("unary1", "p50_us", "t", 75.0, True, {"grpc": 2.5})]
         )
+        (of_another,) = self.load(text.replace("75", "0") + 'peer="stator_dynamo"\n')
+        self.assertEqual((of_another.limit, of_another.peer), (0, "stator_dynamo"))
 
     def test_names_what_is_wrong(self):
         start = 'row="unary1"\nmetric="m"\ntitle="t"\n'
@@ -200,13 +227,20 @@ class LoadTest(unittest.TestCase):
         self.assertIn("needs one of", self.refused(start))
         self.assertIn("needs one of", self.refused(start + "at_most=1\nat_least=1\n"))
         self.assertIn("unknown key 'at_mots'", self.refused(start + "at_mots=1\n"))
-        self.assertIn("above 0", self.refused(start + "at_most=0\n"))
+        self.assertIn("above 0", self.refused(start + "at_least=0\n"))
+        self.assertIn("above 0", self.refused(start + "at_most=-1\n"))
+        self.assertIn("above 0", self.refused(start + "at_most=false\n"))
+        self.assertIn("'peer' is", self.refused(start + "at_most=1\npeer=1\n"))
         self.assertIn("above 0", self.refused(start + 'at_most="1"\n'))
         self.assertIn("above 0", self.refused(start + "at_most=1\nratio={grpc=-1}\n"))
 
     def test_the_real_file(self):
         real = floors.load(REAL)
-        self.assertEqual(len({(floor.row, floor.metric) for floor in real}), len(real))
+        self.assertEqual(len({(floor.row, floor.metric, floor.peer) for floor in real}), len(real))
+        self.assertEqual(len({(floor.row, floor.title) for floor in real}), len(real))
+        known = {peer.name for peer in PEERS}
+        for floor in real:
+            self.assertLessEqual({floor.peer, *floor.ratios} - {"tokio"}, known, floor)
         for floor in real:
             self.assertEqual(floor.cost, is_cost(floor.metric), floor.metric)
 

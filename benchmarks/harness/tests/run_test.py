@@ -18,7 +18,7 @@ import run
 from harness import machine, peers
 from harness.peers import Peer, Setup
 from harness.process import PeerFailed, Process, Resources, cpu_seconds
-from harness.rows import ROWS
+from harness.rows import DYNAMO_PEERS, DYNAMO_ROWS, ROWS
 
 # Waits until it is ended, or burns CPU so that there is some to measure.
 SERVER = """
@@ -189,6 +189,71 @@ class RpcTest(Programs):
             os.kill(process.pid, 0)
 
 
+class FailoverTest(Programs):
+    CLIENT = """
+import json, time
+print("measuring", flush=True)
+time.sleep(1.3)
+print("measured", flush=True)
+print(json.dumps({{"failed_unaccepted": 3, "failed_accepted": 6, "errors": 0}}), flush=True)
+"""
+    SERVER = """
+import os, pathlib, signal, sys, time
+ended = pathlib.Path({folder!r})
+(ended / "began" / str(os.getpid())).touch()
+signal.signal(signal.SIGTERM, lambda *_: ((ended / "asked" / str(os.getpid())).touch(), sys.exit()))
+print("listening by discovery", flush=True)
+time.sleep(60)
+"""
+
+    def test_kills_and_replaces_workers(self):
+        for name in ("began", "asked"):
+            (self.folder / name).mkdir()
+        self.rpc_program("fake", self.SERVER.format(folder=str(self.folder)), self.CLIENT.format())
+        setup = Setup(1.2 / 4.5 / 3, 0.0, self.folder, self.folder)
+        metrics = peers.run_once(Peer("fake", "fake", discovers=True), ROWS["failover"], setup, 1)
+        self.assertEqual(
+            metrics["fake"],
+            {"failed_unaccepted_per_kill": 1, "failed_accepted_per_kill": 2, "errors": 0},
+        )
+        began = set(os.listdir(self.folder / "began"))
+        asked = set(os.listdir(self.folder / "asked"))
+        self.assertEqual(len(began), 2 + peers.KILLS)
+        self.assertEqual(len(asked), 2, "the others were killed")
+        for pid in began:
+            with self.assertRaises(ProcessLookupError):
+                os.kill(int(pid), 0)
+
+    def test_names_what_went_wrong(self):
+        self.rpc_program("fake", server="raise SystemExit('error: no port')")
+        with self.assertRaisesRegex(PeerFailed, "no port"):
+            peers.run_once(Peer("fake", "fake"), ROWS["failover"], self.setup, 1)
+
+
+class TwoProgramsTest(Programs):
+    def test_each_side_has_its_own(self):
+        self.rpc_program("server", client="raise SystemExit('error: the wrong one')")
+        given = "assert sys.argv[-2:] == ['--plane', 'dynamo'] and os.environ['PLANE'] == 'quic'\n"
+        client = "import os, sys\n" + given + CLIENT.format(result=RESULT)
+        self.rpc_program("client", "raise SystemExit('error: the wrong one')", client)
+        peer = Peer(
+            "mixed",
+            "server",
+            caller="client",
+            call=("--plane", "dynamo"),
+            environment=(("PLANE", "quic"),),
+        )
+        self.assertIn("mixed", peers.run_rpc(peer, ROWS["unary1"], self.setup))
+        self.assertEqual(self.setup.missing(peer), [])
+
+    def test_what_is_missing(self):
+        peer = Peer("mixed", "stator_server", caller="client")
+        setup = Setup(1, 0, self.folder / "ours", self.folder / "theirs")
+        self.assertEqual(setup.missing(peer), ["stator_server", "client"])
+        self.assertEqual(setup.path("stator_server").parent.name, "ours")
+        self.assertEqual(setup.path("client").parent.name, "theirs")
+
+
 class ColdStartTest(Programs):
     CLIENT = """
 import json, os, time
@@ -259,8 +324,16 @@ class RowsTest(unittest.TestCase):
         running = {
             name: {peer.name for peer in peers.PEERS if peer.runs(row)} for name, row in ROWS.items()
         }
-        for name in ("bulk64k", "bulk1m", "cold_start"):
-            self.assertEqual(running[name], {"stator", "grpc", "raw"}, name)
+        for name in ("bulk64k", "bulk1m"):
+            self.assertEqual(
+                running[name], {"stator", "grpc", "raw", "dynamo", "dynamo_quic"}, name
+            )
+        self.assertEqual(running["cold_start"], {"stator", "grpc", "raw", "dynamo"})
+        mixed = {"stator_dynamo", "stator_to_dynamo", "dynamo_to_stator"}
+        self.assertEqual(running["failover"], {"stator", "dynamo", *mixed})
+        for name in DYNAMO_ROWS:
+            self.assertLessEqual(set(DYNAMO_PEERS), running[name], name)
+        self.assertEqual(running["unary1poll"], {"stator", "grpc", "raw"})
         for name in ("idle_streams", "over_limit"):
             self.assertEqual(running[name], {"stator", "grpc"}, name)
 
@@ -298,6 +371,11 @@ class LocalTest(Programs):
         result = peers.run_local(Peer("tokio", "fake"), 5, self.setup)
         self.assertEqual(result, {"tokio": {"yield_ns": 40}, "tokio_ct": {"yield_ns": 30}})
 
+    def test_a_program_that_does_more_is_told_what_is_wanted(self):
+        self.program("fake", self.LINES.replace("[1:] == [", "[1:] == ['local', "))
+        result = peers.run_local(Peer("dynamo", "fake", call=("local",)), 5, self.setup)
+        self.assertEqual(result["dynamo"], {"yield_ns": 40})
+
     def test_names_what_went_wrong(self):
         for text, problem in (
             ("pass", "printed no result"),
@@ -332,7 +410,7 @@ class MainTest(Programs):
         code, text = self.main("unary1", "--check")
         self.assertEqual(code, 0, text)
         self.assertIn("| unary1 | unary, 1 in flight | 0.74x raw | pass |", text)
-        self.assertIn("| unary1 | unary, 1 in flight | 4.3x dynamo | not measured |", text)
+        self.assertIn("| unary1 | unary, 1 in flight | 3.2x dynamo | not measured |", text)
         self.assertIn("grpc in unary1: no bench_peer_grpc", text)
 
     def test_missed(self):
@@ -344,6 +422,18 @@ class MainTest(Programs):
     def test_without_check_a_miss_is_only_reported(self):
         self.rpc_peers(ours=20_400, raw=30_000)
         self.assertEqual(self.main("unary1")[0], 0)
+
+    def test_the_comparison_with_the_original(self):
+        self.rpc_peers(ours=24_000, raw=30_000)
+        code, text = self.main("--dynamo", "unary16", "--repetitions", "1")
+        self.assertEqual(code, 0)
+        self.assertIn("|  | stator | stator_dynamo |", text)
+        self.assertIn("- dynamo in unary16: no bench_peer_dynamo", text)
+        self.assertIn("- dynamo_to_stator in unary16: no bench_peer_dynamo", text)
+        chosen = run.parse(["--dynamo"])
+        self.assertEqual([row.name for row in chosen.rows], list(DYNAMO_ROWS))
+        self.assertEqual((chosen.peers, chosen.repetitions), (set(DYNAMO_PEERS), 5))
+        self.assertEqual(run.parse([]).repetitions, 3)
 
     def test_ours_absent(self):
         self.rpc_program("bench_peer_raw")
