@@ -145,9 +145,8 @@ void put_away(MessagePtr message) {
     if (done.size() == most) done.clear();
 }
 
-void on_message(natsConnection*, natsSubscription*, natsMsg* raw, void* closure) {
-    MessagePtr message{raw};
-    const auto& route = *static_cast<Route*>(closure);
+void tell(const Route& route, MessagePtr message) {
+    auto* const raw = message.get();
     const char* const reply = natsMsg_GetReply(raw);
     const auto headers = headers_of(raw);
     route.events->on_message(
@@ -161,6 +160,10 @@ void on_message(natsConnection*, natsSubscription*, natsMsg* raw, void* closure)
         }
     );
     put_away(std::move(message));
+}
+
+void on_message(natsConnection*, natsSubscription*, natsMsg* raw, void* closure) {
+    tell(*static_cast<Route*>(closure), MessagePtr{raw});
 }
 
 void on_subscription_over(void* closure) {
@@ -267,6 +270,75 @@ natsStatus set_callbacks(natsOptions* to, Listener& listener) {
     return setting.status();
 }
 
+// ---- subscriptions
+
+/// Whose messages a thread of nats.c hands on. Needed by an inbox: without a callback, nats.c keeps
+/// to itself which question it was that nobody answers.
+natsStatus subscribe_by_thread(
+    natsConnection* to,
+    const std::string& pattern,
+    const std::string& queue,
+    std::unique_ptr<Route> route,
+    SubscriptionPtr& made
+) {
+    natsSubscription* raw = nullptr;
+    auto status =
+        queue.empty()
+            ? natsConnection_Subscribe(&raw, to, pattern.c_str(), &on_message, route.get())
+            : natsConnection_QueueSubscribe(
+                  &raw, to, pattern.c_str(), queue.c_str(), &on_message, route.get()
+              );
+    if (status != NATS_OK) return status;
+    made.reset(raw);
+    status = natsSubscription_SetOnCompleteCB(raw, &on_subscription_over, route.get());
+    (void)route.release();  // from here on it may be in use
+    return status;
+}
+
+/// Whose messages are taken where they are read, which spares each the way over another thread.
+class ServedSubscription {
+public:
+    explicit ServedSubscription(Route route) : route_{std::move(route)} {}
+
+    natsStatus open(natsConnection* to, const std::string& pattern, const std::string& queue) {
+        natsSubscription* raw = nullptr;
+        const auto status =
+            queue.empty()
+                ? natsConnection_SubscribeSync(&raw, to, pattern.c_str())
+                : natsConnection_QueueSubscribeSync(&raw, to, pattern.c_str(), queue.c_str());
+        made_.reset(raw);
+        return status;
+    }
+    SubscriptionPtr& made() { return made_; }
+    bool draining() const { return draining_; }
+
+    void hand_on() {
+        int waiting = 0;
+        if (natsSubscription_GetPending(made_.get(), &waiting, nullptr) != NATS_OK) return;
+        natsMsg* raw = nullptr;
+        for (; waiting > 0 && natsSubscription_NextMsg(&raw, made_.get(), 0) == NATS_OK; --waiting)
+            tell(route_, MessagePtr{raw});
+    }
+    /// False when it is over at once.
+    bool drain(std::int64_t timeout) {
+        draining_ = natsSubscription_DrainTimeout(made_.get(), timeout) == NATS_OK;
+        return draining_;
+    }
+    /// Tells of it once what had been sent has come.
+    void look_whether_drained() {
+        if (!draining_) return;
+        hand_on();
+        if (natsSubscription_DrainCompletionStatus(made_.get()) == NATS_ILLEGAL_STATE) return;
+        draining_ = false;
+        route_.events->on_drained(route_.id);
+    }
+
+private:
+    const Route route_;
+    SubscriptionPtr made_;
+    bool draining_ = false;
+};
+
 // ---- the wire
 
 class NatsWire final : public Wire {
@@ -315,55 +387,82 @@ public:
 
     WireStatus subscribe(std::uint64_t id, const std::string& pattern, const std::string& queue)
         override {
-        auto route = std::make_unique<Route>(Route{events_, id});
-        natsSubscription* raw = nullptr;
-        auto* const connection = connection_.get();
-        auto status =
-            queue.empty()
-                ? natsConnection_Subscribe(
-                      &raw, connection, pattern.c_str(), &on_message, route.get()
-                  )
-                : natsConnection_QueueSubscribe(
-                      &raw, connection, pattern.c_str(), queue.c_str(), &on_message, route.get()
-                  );
-        if (status != NATS_OK) return status_of(status);
-        SubscriptionPtr made{raw};
-        status = natsSubscription_SetOnCompleteCB(raw, &on_subscription_over, route.get());
-        (void)route.release();  // from here on it may be in use
-        // What is not wanted is dropped where it is counted, not here.
-        if (status == NATS_OK) status = natsSubscription_SetPendingLimits(raw, -1, -1);
-        if (status != NATS_OK) return status_of(status);
-        subscriptions_.emplace(id, std::move(made));
-        return {};
+        Route route{events_, id};
+        if (pattern.starts_with("_INBOX.")) {
+            SubscriptionPtr made;
+            const auto status = subscribe_by_thread(
+                connection_.get(), pattern, queue, std::make_unique<Route>(std::move(route)), made
+            );
+            return added(status, made.get(), [&] { threaded_.emplace(id, std::move(made)); });
+        }
+        ServedSubscription served{std::move(route)};
+        const auto status = served.open(connection_.get(), pattern, queue);
+        return added(status, served.made().get(), [&] { served_.emplace(id, std::move(served)); });
     }
 
-    void unsubscribe(std::uint64_t id) override { subscriptions_.erase(id); }
+    void unsubscribe(std::uint64_t id) override {
+        threaded_.erase(id);
+        served_.erase(id);
+    }
 
     void drain(std::uint64_t id) override {
-        const auto found = subscriptions_.find(id);
-        if (found == subscriptions_.end() ||
-            natsSubscription_DrainTimeout(found->second.get(), options_.write_timeout) != NATS_OK)
-            events_->on_drained(id);
+        const auto served = served_.find(id);
+        const auto threaded = threaded_.find(id);
+        const bool goes_on =
+            served != served_.end()
+                ? served->second.drain(options_.write_timeout)
+                : threaded != threaded_.end() && natsSubscription_DrainTimeout(
+                                                     threaded->second.get(), options_.write_timeout
+                                                 ) == NATS_OK;
+        if (!goes_on) events_->on_drained(id);
     }
 
     void flush() override {
-        if (socket_)
-            socket_->write_all(
-                ServedSocket::Clock::now() + std::chrono::milliseconds{options_.write_timeout}
-            );
+        if (!socket_) return;
+        socket_->write_all(
+            ServedSocket::Clock::now() + std::chrono::milliseconds{options_.write_timeout}
+        );
+        look_at_drained();
     }
 
-    void wait(int wake) override { socket_->wait(wake); }
+    void wait(int wake) override {
+        while (!socket_->wait(wake, look_at_drained() ? between_looks : std::chrono::hours{1})) {
+        }
+    }
 
     void close() override { drop(); }
 
 private:
+    // While something is drained: nats.c says nothing when it is over.
+    static constexpr std::chrono::milliseconds between_looks{5};
+
+    WireStatus added(natsStatus status, natsSubscription* made, auto&& keep) {
+        // What is not wanted is dropped where it is counted, not here.
+        if (status == NATS_OK) status = natsSubscription_SetPendingLimits(made, -1, -1);
+        if (status == NATS_OK) keep();
+        return status_of(status);
+    }
+
+    void hand_on() {
+        for (auto& [id, each] : served_) each.hand_on();
+    }
+
+    /// Whether there is something left to look at.
+    bool look_at_drained() {
+        bool left = false;
+        for (auto& [id, each] : served_) {
+            each.look_whether_drained();
+            left = left || each.draining();
+        }
+        return left;
+    }
+
     natsStatus attempt(bool tls) {
         drop();
         natsOptions* raw = nullptr;
         if (const auto status = natsOptions_Create(&raw); status != NATS_OK) return status;
         const OptionsPtr made{raw};
-        auto socket = std::make_shared<ServedSocket>();
+        auto socket = std::make_shared<ServedSocket>([this] { hand_on(); });
         if (socket->none()) return NATS_SYS_ERROR;
         auto listener = std::make_unique<Listener>();
         listener->events = events_;
@@ -390,7 +489,8 @@ private:
         if (!connection_) return;
         *wanted_ = false;
         natsConnection_Close(connection_.get());
-        subscriptions_.clear();
+        threaded_.clear();
+        served_.clear();
         connection_.reset();
         socket_.reset();
     }
@@ -400,7 +500,8 @@ private:
     ConnectionPtr connection_;
     std::shared_ptr<ServedSocket> socket_;       // of that connection
     std::shared_ptr<std::atomic<bool>> wanted_;  // of that connection: nobody has closed it
-    std::unordered_map<std::uint64_t, SubscriptionPtr> subscriptions_;
+    std::unordered_map<std::uint64_t, SubscriptionPtr> threaded_;
+    std::unordered_map<std::uint64_t, ServedSubscription> served_;
 };
 
 }  // namespace

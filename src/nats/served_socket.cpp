@@ -1,5 +1,6 @@
 #include "nats/served_socket.hpp"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -8,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <utility>
 
 namespace stator::nats {
 
@@ -17,7 +19,6 @@ namespace {
 using Kept = std::shared_ptr<ServedSocket>;
 
 int milliseconds_until(ServedSocket::Clock::time_point deadline) {
-    if (deadline == ServedSocket::Clock::time_point::max()) return -1;
     const auto left = deadline - ServedSocket::Clock::now();
     const auto rounded = std::chrono::ceil<std::chrono::milliseconds>(left).count();
     return static_cast<int>(std::clamp<std::int64_t>(rounded, 0, 60'000));
@@ -30,8 +31,10 @@ void empty(int descriptor) {
 
 }  // namespace
 
-ServedSocket::ServedSocket()
-    : server_{std::this_thread::get_id()}, changed_{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)} {}
+ServedSocket::ServedSocket(std::function<void()> was_read)
+    : was_read_{std::move(was_read)},
+      server_{std::this_thread::get_id()},
+      changed_{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)} {}
 
 ServedSocket::~ServedSocket() {
     if (changed_ >= 0) ::close(changed_);
@@ -60,6 +63,7 @@ natsStatus ServedSocket::on_attach(
     void** user, void* loop, natsConnection* connection, natsSock fd
 ) {
     auto* const self = static_cast<ServedSocket*>(loop);
+    (void)::fcntl(fd, F_SETFD, FD_CLOEXEC);  // or a child process would keep it open
     // A connection that was given up may speak of its end after its wire has forgotten it.
     if (*user == nullptr) *user = new Kept{self->shared_from_this()};
     self->change(true, [&](State& state) {
@@ -110,8 +114,10 @@ bool ServedSocket::turn(int wake, Clock::time_point deadline) {
     const auto& [socket, changed, woken] = all;
     if (changed.revents != 0) empty(changed_);
     // A descriptor that was closed meanwhile (POLLNVAL) has been taken back by now.
-    if ((socket.revents & (POLLIN | POLLERR | POLLHUP)) != 0)
+    if ((socket.revents & (POLLIN | POLLERR | POLLHUP)) != 0) {
         natsConnection_ProcessReadEvent(now.connection);
+        was_read_();
+    }
     if ((socket.revents & POLLOUT) != 0) natsConnection_ProcessWriteEvent(now.connection);
     return woken.revents != 0;
 }
@@ -126,9 +132,12 @@ void ServedSocket::write_all(Clock::time_point deadline) {
     }
 }
 
-void ServedSocket::wait(int wake) {
-    while (!turn(wake, Clock::time_point::max())) {
-    }
+bool ServedSocket::wait(int wake, Clock::duration most) {
+    const auto end = Clock::now() + most;
+    do {
+        if (turn(wake, end)) return true;
+    } while (Clock::now() < end);
+    return false;
 }
 
 }  // namespace stator::nats

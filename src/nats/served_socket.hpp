@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -20,8 +21,9 @@ class ServedSocket : public std::enable_shared_from_this<ServedSocket> {
 public:
     using Clock = std::chrono::steady_clock;
 
-    /// The calling thread is the one that serves. `none()` when no descriptor is left for it.
-    ServedSocket();
+    /// The calling thread is the one that serves, and calls `was_read` each time that nats.c has
+    /// read something. `none()` when no descriptor is left for it.
+    explicit ServedSocket(std::function<void()> was_read);
     ServedSocket(const ServedSocket&) = delete;
     ServedSocket& operator=(const ServedSocket&) = delete;
     ~ServedSocket();
@@ -35,8 +37,8 @@ public:
     /// Writes what there is, reading meanwhile. False when the server took nothing more until
     /// `deadline`: the connection is cut then.
     void write_all(Clock::time_point deadline);
-    /// Reads and writes until `wake` can be read.
-    void wait(int wake);
+    /// Reads and writes until `wake` can be read: true then, false after `most`.
+    bool wait(int wake, Clock::duration most);
 
 private:
     static natsStatus on_attach(void** user, void* loop, natsConnection* connection, natsSock fd);
@@ -55,6 +57,7 @@ private:
     bool turn(int wake, Clock::time_point deadline);
     void cut();
 
+    const std::function<void()> was_read_;
     const std::thread::id server_;
     const int changed_;  // can be read when another thread has changed the state
     mutable std::mutex lock_;

@@ -1,5 +1,9 @@
 // A client and a real nats-server, which is killed, paused and started again.
+#include <fcntl.h>
+
 #include <atomic>
+#include <filesystem>
+#include <thread>
 
 #include <fmt/format.h>
 
@@ -317,6 +321,59 @@ TEST(NatsClient, ADeadServerDelaysNoEnd) {
     EXPECT_RUNS(loops, client->close(Deadline::in(1s)));
     EXPECT_LT(std::chrono::steady_clock::now() - begin, 5s);
     EXPECT_EQ(client->state(), nats::ConnectionState::closed);
+}
+
+/// What had been sent when it was asked for still comes, whoever hands it on, then the end.
+Task<> drained_of_all(Client publisher, Client client, std::string subject) {
+    constexpr int all = 500;
+    auto subscription = co_await client.subscribe(to(subject));
+    const auto other = co_await client.subscribe(to(subject));
+    for (int round = 0; round < 2 * all; ++round) {
+        while (!publisher.publish(publication(subject, std::to_string(round)))) co_await yield();
+        if (round == all) co_await publisher.flush(Deadline::in(patience));
+        if (round == all) subscription.drain();
+    }
+    int next = 0;
+    while (const auto message = co_await with_deadline(Deadline::in(patience), subscription.next()))
+        EXPECT_EQ(message->payload.view(), std::to_string(next++));
+    EXPECT_GT(next, all);
+    for (int i = 0; i < 2 * all; ++i) co_await next_message(&other);
+}
+
+TEST(NatsClient, DrainingBringsWhatWasSent) {
+    const NatsServer server;
+    Loops loops;
+    const Connected publisher{loops, server};
+    const Connected client{loops, server};
+    EXPECT_RUNS(loops, drained_of_all(*publisher, *client, "drained"));
+    EXPECT_RUNS(loops, drained_of_all(*publisher, *client, Client::new_inbox()));
+}
+
+/// The descriptors of this process that are sockets, and would be a child's.
+int inherited_sockets() {
+    int count = 0;
+    for (const auto& entry : std::filesystem::directory_iterator{"/proc/self/fd"}) {
+        std::error_code gone;
+        const auto what = std::filesystem::read_symlink(entry, gone).string();
+        const int flags = ::fcntl(std::stoi(entry.path().filename()), F_GETFD);
+        if (what.starts_with("socket:") && flags >= 0 && (flags & FD_CLOEXEC) == 0) ++count;
+    }
+    return count;
+}
+
+TEST(NatsClient, AChildOfTheProcessDoesNotHoldTheConnection) {
+    NatsServer server;
+    Loops loops;
+    const auto before = inherited_sockets();
+    const Connected client{loops, server};
+    EXPECT_EQ(inherited_sockets(), before);
+    server.kill();
+    server.start();
+    const auto begin = std::chrono::steady_clock::now();
+    while (client->counts().connects < 2 && std::chrono::steady_clock::now() - begin < patience)
+        std::this_thread::yield();
+    EXPECT_EQ(client->counts().connects, 2U);
+    EXPECT_EQ(inherited_sockets(), before);
 }
 
 TEST(NatsClient, EndsWithItsLastHandle) {
