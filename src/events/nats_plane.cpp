@@ -66,6 +66,7 @@ public:
         const auto& options = queue->options();
         nats::SubscribeOptions wanted;
         wanted.subjects = {subject_of(options.scope, options.topic)};
+        wanted.without_statuses = true;
         auto subscription =
             std::make_shared<nats::Subscription>(co_await client_.subscribe(std::move(wanted)));
         queue->on_close([subscription] { subscription->close(); });

@@ -272,22 +272,22 @@ natsStatus set_callbacks(natsOptions* to, Listener& listener) {
 
 // ---- subscriptions
 
-/// Whose messages a thread of nats.c hands on. Needed by an inbox: without a callback, nats.c keeps
-/// to itself which question it was that nobody answers.
+/// What is not wanted is dropped where it is counted, not here.
+natsStatus unlimited(natsSubscription* subscription) {
+    return natsSubscription_SetPendingLimits(subscription, -1, -1);
+}
+
+/// Whose messages a thread of nats.c hands on.
 natsStatus subscribe_by_thread(
-    natsConnection* to,
-    const std::string& pattern,
-    const std::string& queue,
-    std::unique_ptr<Route> route,
-    SubscriptionPtr& made
+    natsConnection* to, const Topic& topic, std::unique_ptr<Route> route, SubscriptionPtr& made
 ) {
+    const char* const pattern = topic.pattern.c_str();
     natsSubscription* raw = nullptr;
-    auto status =
-        queue.empty()
-            ? natsConnection_Subscribe(&raw, to, pattern.c_str(), &on_message, route.get())
-            : natsConnection_QueueSubscribe(
-                  &raw, to, pattern.c_str(), queue.c_str(), &on_message, route.get()
-              );
+    auto status = topic.queue.empty()
+                      ? natsConnection_Subscribe(&raw, to, pattern, &on_message, route.get())
+                      : natsConnection_QueueSubscribe(
+                            &raw, to, pattern, topic.queue.c_str(), &on_message, route.get()
+                        );
     if (status != NATS_OK) return status;
     made.reset(raw);
     status = natsSubscription_SetOnCompleteCB(raw, &on_subscription_over, route.get());
@@ -296,28 +296,32 @@ natsStatus subscribe_by_thread(
 }
 
 /// Whose messages are taken where they are read, which spares each the way over another thread.
+/// nats.c takes one with the status 503 for the end of a question of its own and keeps it.
 class ServedSubscription {
 public:
     explicit ServedSubscription(Route route) : route_{std::move(route)} {}
 
-    natsStatus open(natsConnection* to, const std::string& pattern, const std::string& queue) {
+    natsStatus open(natsConnection* to, const Topic& topic) {
+        const char* const pattern = topic.pattern.c_str();
         natsSubscription* raw = nullptr;
         const auto status =
-            queue.empty()
-                ? natsConnection_SubscribeSync(&raw, to, pattern.c_str())
-                : natsConnection_QueueSubscribeSync(&raw, to, pattern.c_str(), queue.c_str());
+            topic.queue.empty()
+                ? natsConnection_SubscribeSync(&raw, to, pattern)
+                : natsConnection_QueueSubscribeSync(&raw, to, pattern, topic.queue.c_str());
         made_.reset(raw);
         return status;
     }
-    SubscriptionPtr& made() { return made_; }
+    natsSubscription* made() const { return made_.get(); }
     bool draining() const { return draining_; }
 
     void hand_on() {
         int waiting = 0;
         if (natsSubscription_GetPending(made_.get(), &waiting, nullptr) != NATS_OK) return;
-        natsMsg* raw = nullptr;
-        for (; waiting > 0 && natsSubscription_NextMsg(&raw, made_.get(), 0) == NATS_OK; --waiting)
-            tell(route_, MessagePtr{raw});
+        for (; waiting > 0; --waiting) {
+            natsMsg* raw = nullptr;
+            if (natsSubscription_NextMsg(&raw, made_.get(), 0) == NATS_OK)
+                tell(route_, MessagePtr{raw});
+        }
     }
     /// False when it is over at once.
     bool drain(std::int64_t timeout) {
@@ -385,19 +389,22 @@ public:
         return status_of(status);
     }
 
-    WireStatus subscribe(std::uint64_t id, const std::string& pattern, const std::string& queue)
-        override {
+    WireStatus subscribe(std::uint64_t id, const Topic& topic) override {
         Route route{events_, id};
-        if (pattern.starts_with("_INBOX.")) {
-            SubscriptionPtr made;
-            const auto status = subscribe_by_thread(
-                connection_.get(), pattern, queue, std::make_unique<Route>(std::move(route)), made
-            );
-            return added(status, made.get(), [&] { threaded_.emplace(id, std::move(made)); });
+        auto* const to = connection_.get();
+        if (topic.without_statuses) {
+            ServedSubscription served{std::move(route)};
+            auto status = served.open(to, topic);
+            if (status == NATS_OK) status = unlimited(served.made());
+            if (status == NATS_OK) served_.emplace(id, std::move(served));
+            return status_of(status);
         }
-        ServedSubscription served{std::move(route)};
-        const auto status = served.open(connection_.get(), pattern, queue);
-        return added(status, served.made().get(), [&] { served_.emplace(id, std::move(served)); });
+        SubscriptionPtr made;
+        auto status =
+            subscribe_by_thread(to, topic, std::make_unique<Route>(std::move(route)), made);
+        if (status == NATS_OK) status = unlimited(made.get());
+        if (status == NATS_OK) threaded_.emplace(id, std::move(made));
+        return status_of(status);
     }
 
     void unsubscribe(std::uint64_t id) override {
@@ -435,13 +442,6 @@ public:
 private:
     // While something is drained: nats.c says nothing when it is over.
     static constexpr std::chrono::milliseconds between_looks{5};
-
-    WireStatus added(natsStatus status, natsSubscription* made, auto&& keep) {
-        // What is not wanted is dropped where it is counted, not here.
-        if (status == NATS_OK) status = natsSubscription_SetPendingLimits(made, -1, -1);
-        if (status == NATS_OK) keep();
-        return status_of(status);
-    }
 
     void hand_on() {
         for (auto& [id, each] : served_) each.hand_on();

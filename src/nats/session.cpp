@@ -281,10 +281,9 @@ Task<Subscription> Session::subscribe(SubscribeOptions options) {
         for (auto& pattern : options.subjects) {
             const auto id = next_subscription_++;
             mailbox->subscriptions.push_back(id);
-            subscribed_.emplace(
-                id, Subscribed{mailbox, pattern, options.queue, options.tell_losses}
-            );
-            commands_.emplace_back(Subscribe{id, std::move(pattern), options.queue});
+            const Topic topic{std::move(pattern), options.queue, options.without_statuses};
+            subscribed_.emplace(id, Subscribed{mailbox, topic, options.tell_losses});
+            commands_.emplace_back(Subscribe{id, topic});
         }
     }
     // Dropped if the server does not get to know of it.

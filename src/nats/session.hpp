@@ -70,8 +70,7 @@ private:
     using PendingMap = std::unordered_map<std::uint64_t, std::shared_ptr<Pending>>;
     struct Subscribe {
         std::uint64_t id;
-        std::string pattern;
-        std::string queue;
+        Topic topic;
     };
     struct Unsubscribe {
         std::uint64_t id;
@@ -83,8 +82,7 @@ private:
     using Command = std::variant<Publication, Subscribe, Unsubscribe, Drain, ConnectAgain>;
     struct Subscribed {
         std::shared_ptr<Mailbox> mailbox;
-        std::string pattern;
-        std::string queue;
+        Topic topic;
         bool tell_losses = false;
         bool draining = false;
     };

@@ -166,7 +166,7 @@ bool Session::connect_first(Wire& wire) {
     Backoff backoff{between_attempts};
     for (;;) {
         auto status = wire.connect();
-        if (status.ok()) status = wire.subscribe(inbox_subscription, inbox_ + ".*", {});
+        if (status.ok()) status = wire.subscribe(inbox_subscription, {.pattern = inbox_ + ".*"});
         if (status.ok()) break;
         {
             const std::lock_guard guard{lock_};
@@ -234,9 +234,9 @@ void Session::perform(Wire& wire, const Command& command, std::uint64_t losses) 
 }
 
 void Session::subscribe_on(Wire& wire, const Subscribe& wanted) {
-    const auto status = wire.subscribe(wanted.id, wanted.pattern, wanted.queue);
+    const auto status = wire.subscribe(wanted.id, wanted.topic);
     if (status.ok()) return;
-    on_problem(fmt::format("subscribing to {}: {}", wanted.pattern, status.message));
+    on_problem(fmt::format("subscribing to {}: {}", wanted.topic.pattern, status.message));
     const std::lock_guard guard{lock_};
     if (const auto found = subscribed_.find(wanted.id); found != subscribed_.end())
         found->second.mailbox->close();
@@ -252,10 +252,10 @@ void Session::connect_again(Wire& wire) {
         if (std::exchange(told, status.message) != status.message) on_problem(status.message);
         if (!pause(backoff.next())) return;
     }
-    std::vector<Subscribe> all{{inbox_subscription, inbox_ + ".*", {}}};
+    std::vector<Subscribe> all{{inbox_subscription, {.pattern = inbox_ + ".*"}}};
     {
         const std::lock_guard guard{lock_};
-        for (const auto& [id, each] : subscribed_) all.push_back({id, each.pattern, each.queue});
+        for (const auto& [id, each] : subscribed_) all.push_back({id, each.topic});
         // Those that have not been made yet are among them.
         std::erase_if(commands_, [](const Command& command) {
             return std::holds_alternative<Subscribe>(command);

@@ -51,6 +51,13 @@ struct Outgoing {
     std::span<const HeaderView> headers{};
 };
 
+/// What is subscribed to.
+struct Topic {
+    std::string pattern{};
+    std::string queue{};
+    bool without_statuses = false;  ///< messages without a payload and with status 503 may be lost
+};
+
 /// Called on any thread, which waits meanwhile: to be left at once. Kept by the wire until no
 /// call can come any more.
 class WireEvents {
@@ -84,9 +91,7 @@ public:
     virtual WireStatus connect() = 0;
     virtual WireStatus publish(const Outgoing& message) = 0;
     /// `id` is the caller's choice. Messages come until `unsubscribe`, one more may after it.
-    virtual WireStatus subscribe(
-        std::uint64_t id, const std::string& pattern, const std::string& queue
-    ) = 0;
+    virtual WireStatus subscribe(std::uint64_t id, const Topic& topic) = 0;
     virtual void unsubscribe(std::uint64_t id) = 0;
     /// What the server has sent already still comes, then `on_drained`; `unsubscribe` is needed
     /// all the same.
@@ -122,7 +127,7 @@ struct WireOptions {
 };
 
 /// Of the module: `stator_nats_module_version` must return `module_version`, before anything else.
-inline constexpr int module_version = 2;
+inline constexpr int module_version = 3;
 using ModuleVersion = int (*)();
 /// Never null, never fails.
 using ModuleMake = Wire* (*)(const WireOptions*, const std::shared_ptr<WireEvents>*);

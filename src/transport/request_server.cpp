@@ -174,6 +174,7 @@ Task<std::shared_ptr<NatsSubject>> RequestServer::serve_subject(
     nats::SubscribeOptions options;
     options.subjects = {std::move(subject)};
     options.queue = std::string{nats_wire::queue_group};
+    options.without_statuses = true;
     served->requests_ = co_await client.subscribe(std::move(options));
     Room& room = emptiest();
     room.size.fetch_add(1, std::memory_order_relaxed);

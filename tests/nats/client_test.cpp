@@ -324,10 +324,13 @@ TEST(NatsClient, ADeadServerDelaysNoEnd) {
 }
 
 /// What had been sent when it was asked for still comes, whoever hands it on, then the end.
-Task<> drained_of_all(Client publisher, Client client, std::string subject) {
+Task<> drained_of_all(Client publisher, Client client, bool without_statuses) {
     constexpr int all = 500;
-    auto subscription = co_await client.subscribe(to(subject));
-    const auto other = co_await client.subscribe(to(subject));
+    const std::string subject = "drained";
+    auto wanted = to(subject);
+    wanted.without_statuses = without_statuses;
+    auto subscription = co_await client.subscribe(wanted);
+    const auto other = co_await client.subscribe(wanted);
     for (int round = 0; round < 2 * all; ++round) {
         while (!publisher.publish(publication(subject, std::to_string(round)))) co_await yield();
         if (round == all) co_await publisher.flush(Deadline::in(patience));
@@ -345,8 +348,8 @@ TEST(NatsClient, DrainingBringsWhatWasSent) {
     Loops loops;
     const Connected publisher{loops, server};
     const Connected client{loops, server};
-    EXPECT_RUNS(loops, drained_of_all(*publisher, *client, "drained"));
-    EXPECT_RUNS(loops, drained_of_all(*publisher, *client, Client::new_inbox()));
+    EXPECT_RUNS(loops, drained_of_all(*publisher, *client, false));
+    EXPECT_RUNS(loops, drained_of_all(*publisher, *client, true));
 }
 
 /// The descriptors of this process that are sockets, and would be a child's.
@@ -374,6 +377,39 @@ TEST(NatsClient, AChildOfTheProcessDoesNotHoldTheConnection) {
         std::this_thread::yield();
     EXPECT_EQ(client->counts().connects, 2U);
     EXPECT_EQ(inherited_sockets(), before);
+}
+
+/// What nobody answers, and behind that a message of its own to where it was to be answered.
+void ask_nobody(const Client& client, const std::string& reply, std::string_view text) {
+    auto question = publication("nobody.there", "?");
+    question.reply = reply;
+    EXPECT_TRUE(client.publish(question));
+    EXPECT_TRUE(client.publish(publication(reply, text)));
+}
+
+Task<> statuses_are_not_missed(Client client) {
+    auto wanted = to("without");
+    wanted.without_statuses = true;
+    const auto without = co_await client.subscribe(wanted);
+    const auto with = co_await client.subscribe(to("with"));
+    for (const std::string_view text : {"1", "2", "3"}) {
+        ask_nobody(client, "without", text);
+        ask_nobody(client, "with", text);
+    }
+    for (const std::string_view text : {"1", "2", "3"}) {
+        EXPECT_EQ((co_await next_message(&without)).payload.view(), text);
+        EXPECT_EQ((co_await next_message(&with)).status, 503);
+        EXPECT_EQ((co_await next_message(&with)).payload.view(), text);
+    }
+}
+
+TEST(NatsClient, ATopicMayBeWithoutStatuses) {
+    const NatsServer server;
+    Loops loops;
+    ClientOptions options{.server = server.url()};
+    options.ping_interval = 10min;  // its answer would bring what was left
+    const Connected client{loops, options};
+    EXPECT_RUNS(loops, statuses_are_not_missed(*client));
 }
 
 TEST(NatsClient, EndsWithItsLastHandle) {

@@ -92,10 +92,8 @@ private:
         nats::WireStatus publish(const nats::Outgoing& message) override {
             return server_.published(message);
         }
-        nats::WireStatus subscribe(
-            std::uint64_t id, const std::string& pattern, const std::string& queue
-        ) override {
-            server_.say("sub " + std::to_string(id) + " " + pattern + " " + queue);
+        nats::WireStatus subscribe(std::uint64_t id, const nats::Topic& topic) override {
+            server_.say("sub " + std::to_string(id) + " " + topic.pattern + " " + topic.queue);
             return {};
         }
         void unsubscribe(std::uint64_t id) override { server_.say("unsub " + std::to_string(id)); }

@@ -27,6 +27,8 @@ struct SubscribeOptions {
     Overflow overflow = Overflow::drop_newest;
     /// A message with the status `connection_lost` comes when messages may have been missed.
     bool tell_losses = false;
+    /// What comes does so sooner, but not that nobody answers a message whose `reply` this is.
+    bool without_statuses = false;
 };
 
 /// Its messages wait in a queue that whoever awaits `next` takes from, on any loop; several may,
