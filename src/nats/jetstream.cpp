@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "nats/base64.hpp"
 #include "stator/base/backoff.hpp"
 #include "stator/codec/json.hpp"
 #include "stator/runtime/combinators.hpp"
@@ -123,13 +124,14 @@ Document config_of(const StreamOptions& options) {
         {"subjects", options.subjects},
         {"retention", options.work_queue ? "workqueue" : "limits"},
         {"storage", "file"},
-        {"discard", options.work_queue ? "new" : "old"},
+        {"discard", options.work_queue || options.refuse_more ? "new" : "old"},
         {"num_replicas", options.replicas},
         {"max_age", options.max_age.count()},
         {"allow_direct", options.allow_direct},
         {"duplicate_window", options.duplicate_window.count()},
     };
     if (options.max_per_subject != 0) config["max_msgs_per_subject"] = options.max_per_subject;
+    if (options.rollup) config["allow_rollup_hdrs"] = true;
     return config;
 }
 
@@ -151,6 +153,8 @@ StreamState stream_state_of(const Document& answer) {
     made.options.duplicate_window = Duration{field<std::int64_t>(config, "duplicate_window", 0)};
     made.options.allow_direct = field<bool>(config, "allow_direct", false);
     made.options.replicas = field<std::uint64_t>(config, "num_replicas", 1);
+    made.options.rollup = field<bool>(config, "allow_rollup_hdrs", false);
+    made.options.refuse_more = field<std::string>(config, "discard", "") == "new";
     made.messages = field<std::uint64_t>(state, "messages", 0);
     made.last_sequence = field<std::uint64_t>(state, "last_seq", 0);
     made.created = field<std::string>(answer, "created", "");
@@ -158,8 +162,12 @@ StreamState stream_state_of(const Document& answer) {
 }
 
 Document config_of(const ConsumerOptions& options) {
+    const bool from_there = !options.last_per_subject && options.from_sequence != 0;
     Document config{
-        {"deliver_policy", options.last_per_subject ? "last_per_subject" : "all"},
+        {"deliver_policy",
+         options.last_per_subject ? "last_per_subject"
+         : from_there             ? "by_start_sequence"
+                                  : "all"},
         {"ack_policy", options.ack_wait > Duration::zero() ? "explicit" : "none"},
         {"replay_policy", "instant"},
         {"max_deliver", options.most_deliveries},
@@ -171,6 +179,7 @@ Document config_of(const ConsumerOptions& options) {
         config["mem_storage"] = true;
         config["num_replicas"] = 1;
     }
+    if (from_there) config["opt_start_seq"] = options.from_sequence;
     if (!options.filter.empty()) config["filter_subject"] = options.filter;
     if (!options.deliver_to.empty()) config["deliver_subject"] = options.deliver_to;
     if (options.ack_wait > Duration::zero()) config["ack_wait"] = options.ack_wait.count();
@@ -276,6 +285,16 @@ Task<bool> JetStream::delete_stream(std::string name, Deadline deadline) const {
     throw answer.error();
 }
 
+Task<std::uint64_t> JetStream::purge(std::string stream, std::string subject, Deadline deadline)
+    const {
+    const auto client = client_;
+    Document body{{"filter", std::move(subject)}};
+    const auto answer = co_await ask(
+        client, fmt::format("$JS.API.STREAM.PURGE.{}", stream), std::move(body), deadline
+    );
+    co_return field<std::uint64_t>(answer, "purged", 0);
+}
+
 Task<ConsumerState> JetStream::create_consumer(
     std::string stream, ConsumerOptions options, Deadline deadline
 ) const {
@@ -343,6 +362,27 @@ Task<std::optional<JetStream::Found>> JetStream::last_of(
         throw bad_answer(fmt::format("status {} and no sequence", message.status));
     message.subject = std::move(subject);
     found.message = std::move(message);
+    co_return found;
+}
+
+Task<std::optional<JetStream::Stamped>> JetStream::last_stored(
+    std::string stream, std::string subject, Deadline deadline
+) const {
+    const auto client = client_;
+    Document body{{"last_by_subj", std::move(subject)}};
+    const auto answer = co_await as_result(
+        ask(client, fmt::format("$JS.API.STREAM.MSG.GET.{}", stream), std::move(body), deadline)
+    );
+    if (!answer && answer.error().detail() == "nats.no_message") co_return std::nullopt;
+    if (!answer) throw answer.error();
+    const auto message = part(*answer, "message");
+    const auto payload = from_base64(field<std::string>(message, "data", ""));
+    Stamped found{
+        .sequence = field<std::uint64_t>(message, "seq", 0),
+        .stored = field<std::string>(message, "time", "")
+    };
+    if (!payload || found.sequence == 0) throw bad_answer("no message");
+    found.payload = Bytes::copy_of(*payload);
     co_return found;
 }
 

@@ -11,7 +11,10 @@
 #include <cstdlib>
 #include <memory>
 #include <stop_token>
+#include <string>
+#include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "tests/support/server_process.hpp"
@@ -41,6 +44,8 @@ public:
     std::uint16_t port() const { return port_; }
     /// From now on what the server says is lost; between two answers, or the stream is broken.
     void swallow(bool answers) { swallowing_ = answers; }
+    /// The same from the moment on in which a client has sent `word`. Before there are clients.
+    void swallow_after(std::string word) { word_ = std::move(word); }
 
 private:
     struct Pair {
@@ -74,17 +79,23 @@ private:
                 ));
         }
     }
-    bool pass(int from, int to, bool answers) const {
+    bool pass(int from, int to, bool answers) {
         std::array<char, 65536> block{};
         const auto size = ::recv(from, block.data(), block.size(), 0);
         if (size <= 0) return false;
         if (answers && swallowing_) return true;
+        const std::string_view text{block.data(), static_cast<std::size_t>(size)};
+        if (!answers && !word_.empty() && text.contains(word_)) {
+            word_.clear();
+            swallowing_ = true;
+        }
         return ::send(to, block.data(), static_cast<std::size_t>(size), MSG_NOSIGNAL) == size;
     }
 
     const std::uint16_t to_;
     const int listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     std::uint16_t port_ = 0;
+    std::string word_;  // of the thread, once it has accepted a client
     std::atomic<bool> swallowing_{false};
     std::jthread thread_;
 };

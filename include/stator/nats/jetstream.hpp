@@ -21,6 +21,8 @@ struct StreamOptions {
     Duration duplicate_window{};        ///< how long the ids of messages are remembered
     bool allow_direct = false;          ///< `last_of` may be asked
     std::size_t replicas = 1;
+    bool rollup = false;       ///< a message may take the place of all others of its subject
+    bool refuse_more = false;  ///< of a full stream: what is new goes, not what is old
 };
 
 /// What a stream is.
@@ -36,6 +38,7 @@ struct ConsumerOptions {
     std::string filter{};   ///< a subject with wildcards; empty: everything
     /// Only the last of each subject, then what comes; otherwise all there is.
     bool last_per_subject = false;
+    std::uint64_t from_sequence = 0;  ///< without `last_per_subject`: what was stored before is not
     /// Where messages are sent; empty: they have to be asked for.
     std::string deliver_to{};
     Duration ack_wait{};  ///< 0: nothing is acknowledged
@@ -80,6 +83,8 @@ inline constexpr std::string_view message_id_header = "Nats-Msg-Id";
 inline constexpr std::string_view expect_of_subject_header = "Nats-Expected-Last-Subject-Sequence";
 /// It is stored only if the last message of the stream has that sequence.
 inline constexpr std::string_view expect_of_stream_header = "Nats-Expected-Last-Sequence";
+/// With the value "sub": it takes the place of all others of its subject, if the stream allows it.
+inline constexpr std::string_view rollup_header = "Nats-Rollup";
 
 /// A cheap copy, as a Client. Every call ends at its deadline.
 ///
@@ -100,6 +105,8 @@ public:
     Task<std::optional<StreamState>> stream(std::string name, Deadline deadline) const;
     /// False if there is none.
     Task<bool> delete_stream(std::string name, Deadline deadline) const;
+    /// Removes what the stream has of a subject: how many messages there were.
+    Task<std::uint64_t> purge(std::string stream, std::string subject, Deadline deadline) const;
 
     Task<ConsumerState> create_consumer(
         std::string stream, ConsumerOptions options, Deadline deadline
@@ -122,6 +129,17 @@ public:
     };
     Task<std::optional<Found>> last_of(std::string stream, std::string subject, Deadline deadline)
         const;
+
+    struct Stamped {
+        std::uint64_t sequence = 0;
+        Bytes payload{};
+        std::string stored{};  ///< a time in the form of RFC 3339, by the server's clock
+    };
+    /// As `last_of`, of any stream, and never older than what was stored before the call; takes the
+    /// server a little longer.
+    Task<std::optional<Stamped>> last_stored(
+        std::string stream, std::string subject, Deadline deadline
+    ) const;
 
 private:
     Client client_;
