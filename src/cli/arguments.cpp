@@ -74,6 +74,7 @@ struct RawArguments {
     RawBenchOptions bench;
     RawStoreOptions store;
     RawEventOptions events;
+    RawNatsOptions nats;
 };
 
 template <class T>
@@ -316,13 +317,9 @@ Result<Arguments> doctor_arguments(const RawArguments& raw) {
     return doctor;
 }
 
-Result<Arguments> nats_info_arguments(const RawArguments& raw, bool timed) {
-    NatsInfoArguments arguments{.json = raw.json};
-    if (!timed) return arguments;
-    const auto timeout = timeout_of(raw);
-    if (!timeout) return std::unexpected{timeout.error()};
-    arguments.timeout = *timeout;
-    return arguments;
+Result<Arguments> nats_arguments(const RawNatsOptions& raw, const CLI::App& nats) {
+    if (nats.got_subcommand("object")) return object_arguments(raw, *nats.get_subcommand("object"));
+    return nats_info_arguments(raw);
 }
 
 /// The program's options and commands, bound to one RawArguments. Neither copyable nor movable.
@@ -344,11 +341,7 @@ public:
         doctor->add_option("endpoint", raw_.endpoint, "ns.component.endpoint (every instance)");
         doctor->add_flag("--json", raw_.json, "One JSON array instead of a table");
         add_store_commands(app_, raw_.store);
-        auto* nats = app_.add_subcommand("nats", "Look at the NATS server");
-        nats->require_subcommand(1);
-        auto* info = nats->add_subcommand("info", "Tell what it is, how far, and who serves there");
-        info->add_flag("--json", raw_.json, "One JSON object");
-        nats_timeout_ = info->add_option("--timeout", raw_.timeout, "Seconds to try (10)");
+        add_nats_commands(app_, raw_.nats);
         add_event_commands(app_, raw_.events);
         add_control("drain", "Take what is served off line; requests that run finish");
         add_control("resume", "Put what was drained on line again");
@@ -456,14 +449,13 @@ private:
         if (name == "lock") return lock_arguments(raw_.store);
         if (name == "events") return event_arguments(raw_.events, *chosen.front());
         if (name == "barrier") return barrier_arguments(raw_.store);
-        if (name == "nats") return nats_info_arguments(raw_, nats_timeout_->count() > 0);
+        if (name == "nats") return nats_arguments(raw_.nats, *chosen.front());
         return ConfigArguments{raw_.json};
     }
 
     RawArguments raw_;
     CLI::App app_{"The distributed runtime for inference services", "stator"};
     CLI::Option* count_ = nullptr;
-    CLI::Option* nats_timeout_ = nullptr;
 };
 
 /// What CLI11 would say less about: the first word is no command.

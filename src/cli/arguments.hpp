@@ -9,6 +9,7 @@
 
 #include "cli/bench_load.hpp"
 #include "cli/event_options.hpp"
+#include "cli/nats_options.hpp"
 #include "cli/store_options.hpp"
 #include "stator/base/clock.hpp"
 #include "stator/base/instance_id.hpp"
@@ -85,12 +86,6 @@ struct DoctorArguments {
     bool json = false;
 };
 
-/// stator nats info
-struct NatsInfoArguments {
-    bool json = false;
-    Duration timeout = std::chrono::seconds{10};
-};
-
 /// --help, --version: the answer is known at once.
 struct Text {
     std::string text;
@@ -109,6 +104,7 @@ using Arguments = std::variant<
     LockArguments,
     BarrierArguments,
     NatsInfoArguments,
+    ObjectArguments,
     EventArguments,
     Text>;
 

@@ -17,6 +17,7 @@ int barrier(const BarrierArguments& arguments);
 int events(const EventArguments& arguments);
 int control(const ControlArguments& arguments);
 int nats_info(const NatsInfoArguments& arguments);
+int nats_object(const ObjectArguments& arguments);
 int show_config(const ConfigArguments& arguments);
 
 /// The whole program.

@@ -24,6 +24,7 @@ struct Dispatch {
     int operator()(const LockArguments& arguments) const { return lock(arguments); }
     int operator()(const BarrierArguments& arguments) const { return barrier(arguments); }
     int operator()(const NatsInfoArguments& arguments) const { return nats_info(arguments); }
+    int operator()(const ObjectArguments& arguments) const { return nats_object(arguments); }
     int operator()(const EventArguments& arguments) const { return events(arguments); }
     int operator()(const Text& known) const {
         const auto printed = print(known.text);

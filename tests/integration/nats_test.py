@@ -1,7 +1,13 @@
-"""`stator nats info`, and who connects to NATS at all."""
+"""`stator nats info`, `stator nats object`, and who connects to NATS at all."""
 
+import base64
+import hashlib
 import json
+import os
+import pathlib
+import shutil
 import signal
+import tempfile
 import time
 import unittest
 
@@ -109,6 +115,56 @@ class Info(TestCase):
         self.assertEqual(watch.wait(), 0, watch.stderr_tail())
         watched = members.run("kv", "watch", "v1/test/", "--timeout", "0.2")
         self.assertEqual(watched.status, 0, watched.stderr.text())
+
+
+class Objects(TestCase):
+    def setUp(self):
+        self.server = Nats.with_jetstream()
+        self.addCleanup(self.server.close)
+        self.members = self.cluster(DYN_DISCOVERY_BACKEND="file", NATS_SERVER=self.server.url)
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="stator-objects-"))
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    def object(self, *arguments):
+        return self.members.run("nats", "object", *map(str, arguments))
+
+    def done(self, *arguments):
+        ended = self.object(*arguments)
+        self.assertEqual(ended.status, 0, ended.stderr.text())
+        return ended.stdout.text()
+
+    def test_a_file_goes_in_and_comes_out(self):
+        content = os.urandom(300_000)
+        (self.folder / "in").write_bytes(content)
+        self.assertEqual(self.done("put", "things", "a b/c", self.folder / "in"), "")
+        (self.folder / "out").write_text("an older file")
+        self.assertEqual(self.done("get", "things", "a b/c", self.folder / "out"), "")
+        self.assertEqual((self.folder / "out").read_bytes(), content)
+        (listed,) = json.loads(self.done("ls", "things", "--json"))
+        digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode()
+        self.assertEqual((listed["name"], listed["size"], listed["chunks"]), ("a b/c", len(content), 3))
+        self.assertEqual(listed["digest"], "SHA-256=" + digest)
+        self.assertEqual(json.loads(self.done("info", "things", "a b/c", "--json")), listed)
+        self.assertRegex(self.done("info", "things", "a b/c"), rf"(?m)^url +{self.server.url}/things/a%20b/c$")
+        self.assertRegex(self.done("ls", "things"), r"(?m)^a b/c +300000 +3 +2\d{3}-")
+        self.done("rm", "things", "a b/c")
+        self.assertEqual(json.loads(self.done("ls", "things", "--json")), [])
+        self.done("rm", "things", "--all")
+
+    def test_what_is_not_there(self):
+        none = self.folder / "none"
+        self.assert_ended(self.object("ls", "things"), 1, "not_found", "nats.bucket_missing")
+        self.assert_ended(self.object("get", "things", "a", none), 1, "not_found", "nats.bucket_missing")
+        self.assert_ended(self.object("rm", "things", "--all"), 1, "not_found", "nats.bucket_missing")
+        self.assert_ended(self.object("put", "things", "a", none), 1, "not_found", "nats.object_file")
+        self.done("put", "things", "b", __file__)
+        for command in ("info", "rm"):
+            self.assert_ended(self.object(command, "things", "a"), 1, "not_found", "nats.object_missing")
+        self.assert_ended(self.object("get", "things", "a", none), 1, "not_found", "nats.object_missing")
+        self.assertEqual(list(self.folder.iterdir()), [])
+        self.assert_ended(self.object("ls", "no.bucket"), 1, "invalid_request", "nats.bucket")
+        self.server.kill()
+        self.assert_ended(self.object("ls", "things", "--timeout", "0.5"), 3, "unavailable", "nats.unreachable")
 
 
 if __name__ == "__main__":
