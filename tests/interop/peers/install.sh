@@ -3,6 +3,7 @@
 #
 #   install.sh runtime     a worker and a client (about 280 MB)
 #   install.sh frontend    the OpenAI frontend as well (about 700 MB in all)
+#   install.sh nats        another client of NATS (1 MB)
 #   install.sh --where     prints the folder
 #
 # The folder is ${STATOR_INTEROP_VENV:-${XDG_CACHE_HOME:-$HOME/.cache}/stator/interop-1.6.1}. What is there already is
@@ -33,8 +34,11 @@ is_installed() {
 }
 
 wanted() {
-    cat "$here/runtime.txt"
-    [[ $1 == runtime ]] || cat "$here/frontend.txt" "$here/frontend-alone.txt"
+    case $1 in
+        runtime) cat "$here/runtime.txt" ;;
+        frontend) cat "$here/runtime.txt" "$here/frontend.txt" "$here/frontend-alone.txt" ;;
+        nats) cat "$here/nats.txt" ;;
+    esac
 }
 
 make_venv() {
@@ -64,6 +68,11 @@ install_frontend() {
     "$venv/bin/python" -m dynamo.frontend --help &>"$log" || die_with_log "the installed frontend does not start"
 }
 
+install_nats() {
+    pip_install "nats-py" -r "$here/nats.txt"
+    "$venv/bin/python" -c 'import nats' &>"$log" || die_with_log "the installed nats-py cannot be imported"
+}
+
 install_part() {
     local part=$1 began=$SECONDS
     "install_$part"
@@ -75,8 +84,8 @@ install_part() {
 main() {
     case ${1:-} in
         --where) echo "$venv" && return ;;
-        runtime | frontend) ;;
-        *) die "usage: install.sh runtime|frontend|--where" ;;
+        runtime | frontend | nats) ;;
+        *) die "usage: install.sh runtime|frontend|nats|--where" ;;
     esac
     mkdir -p "$(dirname "$venv")"
     exec 9>"$venv.lock"
