@@ -124,12 +124,12 @@ class StoreToolsExamples(EtcdExamples):
 
     def test_every_snippet_is_compiled(self):
         tests = DOCUMENTS.parent / "tests"
-        places = ("store/snippets_test.cpp", "store/nats_store_test.cpp", "nats/work_queue_test.cpp")
+        places = ("store/snippets_test.cpp", "store/nats_store_test.cpp", "nats/work_queue_test.cpp", "nats/object_store_test.cpp")
         compiled = without_spaces("".join((tests / place).read_text() for place in places))
         snippets = re.findall(r"^```cpp\n(.*?)^```", self.document.read_text(), re.M | re.S)
         self.assertGreater(len(snippets), 3)
         nats = (DOCUMENTS / "nats.md").read_text()
-        snippets += re.findall(r"^```cpp\n(Task<> prefill.*?)^```", nats, re.M | re.S)
+        snippets += re.findall(r"^```cpp\n(Task<> (?:prefill|snapshots).*?)^```", nats, re.M | re.S)
         for snippet in snippets:
             self.assertIn(without_spaces(snippet), compiled)
 
@@ -163,7 +163,7 @@ class Completeness(unittest.TestCase):
 
     def test_every_command_and_option_is_documented(self):
         text = (DOCUMENTS / "cli.md").read_text()
-        commands = "serve call bench ls watch doctor drain resume kv lock barrier nats,info events config".split()
+        commands = "serve call bench ls watch doctor drain resume kv lock barrier nats,info nats,object events config".split()
         for command in commands:
             words = command.split(",")
             self.assertIn(f"## stator {' '.join(words)}\n", text)
