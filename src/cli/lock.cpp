@@ -30,12 +30,14 @@ std::vector<std::string> environment_of(const Lock& lock) {
         "STATOR_LOCK_NAME=" + lock.name(),
         "STATOR_LOCK_KEY=" + lock.key(),
         fmt::format("STATOR_LOCK_TOKEN={}", lock.fencing_token()),
+        fmt::format("STATOR_LOCK_MODE={}", to_string(lock.mode())),
     };
 }
 
 void tell(const Lock& lock, Duration waited) {
     const nlohmann::ordered_json object{
         {"lock", lock.name()},
+        {"mode", to_string(lock.mode())},
         {"token", lock.fencing_token()},
         {"waited_ms", std::chrono::duration<double, std::milli>{waited}.count()},
     };
@@ -67,7 +69,8 @@ Task<std::optional<Failure>> hold_and_run(Store store, LockArguments arguments, 
         {.holder = {},
          .ttl = arguments.ttl,
          .deadline = arguments.timeout ? Deadline::in(*arguments.timeout) : Deadline::never(),
-         .bound_to = {}}
+         .bound_to = {},
+         .mode = arguments.shared ? store::LockMode::shared : store::LockMode::exclusive}
     );
     if (arguments.json) tell(lock, Clock::current().now() - begun);
     std::optional<ChildProcess> child;

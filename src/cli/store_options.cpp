@@ -87,6 +87,7 @@ void add_store_commands(CLI::App& app, RawStoreOptions& raw) {
     auto* lock = app.add_subcommand("lock", "Run a command while holding a lock");
     lock->add_option("name", raw.name, "The lock")->required();
     lock->add_option("command", raw.command, "After --: the command and its arguments")->required();
+    lock->add_flag("--shared", raw.shared, "Share it with others who do");
     add_times(*lock, raw, "Seconds to wait for the lock (for ever)");
     lock->add_flag("--json", raw.json, "Tell on stderr, as JSON, when the lock is held");
     add_store_choice(*lock, raw);
@@ -134,6 +135,7 @@ Result<LockArguments> lock_arguments(const RawStoreOptions& raw) {
     return LockArguments{
         .name = raw.name,
         .command = raw.command,
+        .shared = raw.shared,
         .timeout = *timeout,
         .ttl = ttl->value_or(Duration::zero()),
         .json = raw.json,

@@ -41,6 +41,7 @@ struct KvArguments {
 struct LockArguments {
     std::string name;
     std::vector<std::string> command;
+    bool shared = false;
     std::optional<Duration> timeout{};  ///< of the wait; nothing: for ever
     Duration ttl{};                     ///< zero: the store's own
     bool json = false;
@@ -69,6 +70,7 @@ struct RawStoreOptions {
     bool hold = false;
     std::string name;
     std::vector<std::string> command;
+    bool shared = false;
     std::optional<std::int64_t> leader;
     std::optional<std::string> worker;
     std::optional<std::string> data;

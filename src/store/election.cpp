@@ -22,13 +22,11 @@ Task<Leadership> campaign(
 ) {
     auto place = co_await line_up(
         std::move(store),
-        kind,
-        std::move(name),
-        std::move(value),
+        {.kind = kind, .name = std::move(name), .value = std::move(value)},
         {.bound_to = std::move(options.bound_to), .ttl = options.ttl}
     );
     QueueView view;
-    const auto first = co_await as_result(until_first(&place, &view));
+    const auto first = co_await as_result(until_its_turn(&place, &view));
     if (!first) {
         (void)co_await as_result(shielded(place.session.close()));
         throw first.error();

@@ -20,32 +20,50 @@ std::string holder_of(const LockOptions& options) {
 Task<QueuePlace> line_up_for(
     std::shared_ptr<KeyValueStore> store, std::string name, LockOptions options
 ) {
-    auto holder = holder_of(options);
+    QueueRequest request{
+        .kind = "locks",
+        .name = std::move(name),
+        .value = holder_of(options),
+        .shared = options.mode == LockMode::shared,
+    };
     co_return co_await line_up(
-        std::move(store),
-        "locks",
-        std::move(name),
-        std::move(holder),
-        {.bound_to = options.bound_to, .ttl = options.ttl}
+        std::move(store), std::move(request), {.bound_to = options.bound_to, .ttl = options.ttl}
     );
 }
 
-Error waited_in_vain(const std::string& name, const QueuePlace& place, const QueueView& view) {
+std::string in_the_way(const std::string& name, const QueuePlace& place, const QueueView& view) {
     const auto* const first = view.first();
-    return Error{
-        ErrorCode::deadline_exceeded,
-        "store.lock_wait",
-        first == nullptr ? fmt::format("the lock {} could not be asked for in time", name)
-                         : fmt::format(
-                               "the lock {} is held by {}; {} are before us",
-                               name,
-                               first->value,
-                               view.before(place.created)
-                           )
-    };
+    if (first == nullptr) return fmt::format("the lock {} could not be asked for in time", name);
+    const auto before = view.in_the_way_of(place).size();
+    if (!is_shared(place.prefix, first->key))
+        return fmt::format(
+            "the lock {} is held by {}; {} are before us", name, first->value, before
+        );
+    return fmt::format("the lock {} is shared by {}; {} are before us", name, first->value, before);
+}
+
+Error waited_in_vain(const std::string& name, const QueuePlace& place, const QueueView& view) {
+    return Error{ErrorCode::deadline_exceeded, "store.lock_wait", in_the_way(name, place, view)};
 }
 
 }  // namespace
+
+std::string_view to_string(LockMode mode) noexcept {
+    switch (mode) {
+        case LockMode::exclusive:
+            return "exclusive";
+        case LockMode::shared:
+            return "shared";
+    }
+    return "unknown";
+}
+
+Lock::Lock(std::string name, QueuePlace place) noexcept
+    : name_{std::move(name)},
+      mode_{place.shared ? LockMode::shared : LockMode::exclusive},
+      key_{std::move(place.key)},
+      created_{place.created},
+      session_{std::move(place.session)} {}
 
 Task<Lock> Lock::acquire(
     std::shared_ptr<KeyValueStore> store, std::string name, LockOptions options
@@ -58,14 +76,12 @@ Task<Lock> Lock::acquire(
     );
     if (lined_up) {
         place = std::move(*lined_up);
-        const auto first = co_await as_result(with_deadline(deadline, until_first(&place, &view)));
-        if (first)
-            co_return Lock{
-                std::move(name), std::move(place.key), place.created, std::move(place.session)
-            };
+        const auto turn =
+            co_await as_result(with_deadline(deadline, until_its_turn(&place, &view)));
+        if (turn) co_return Lock{std::move(name), std::move(place)};
         // Before the caller goes on: who was next behind us does not wait for nothing.
         (void)co_await as_result(shielded(place.session.close()));
-        if (first.error().code() != ErrorCode::deadline_exceeded) throw first.error();
+        if (turn.error().code() != ErrorCode::deadline_exceeded) throw turn.error();
     } else if (lined_up.error().code() != ErrorCode::deadline_exceeded) {
         throw std::move(lined_up.error());
     }
@@ -83,10 +99,7 @@ Task<std::optional<Lock>> Lock::try_acquire(
         .entries = co_await store->list(place.prefix),
         .entry = {},
     });
-    if (view.contains(place.key, place.created) && view.before(place.created) == 0)
-        co_return Lock{
-            std::move(name), std::move(place.key), place.created, std::move(place.session)
-        };
+    if (view.may_go(place)) co_return Lock{std::move(name), std::move(place)};
     co_await place.session.close();
     co_return std::nullopt;
 }

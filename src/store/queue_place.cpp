@@ -14,6 +14,8 @@ namespace stator::store {
 namespace {
 
 constexpr std::size_t longest_name = 200;
+/// Below the queue's prefix. Who does not know of it takes those below it for ones who go alone.
+constexpr std::string_view shared_part = "shared/";
 
 }  // namespace
 
@@ -79,26 +81,42 @@ const Entry* QueueView::first() const {
     return found == entries_.end() ? nullptr : &found->second;
 }
 
-std::size_t QueueView::before(std::uint64_t created) const {
-    return static_cast<std::size_t>(std::ranges::count_if(entries_, [&](const auto& item) {
-        return item.second.created < created;
-    }));
+std::vector<const Entry*> QueueView::in_the_way_of(const QueuePlace& place) const {
+    std::vector<const Entry*> found;
+    for (const auto& [key, entry] : entries_) {
+        const bool together = place.shared && is_shared(place.prefix, key);
+        if (entry.created < place.created && !together) found.push_back(&entry);
+    }
+    std::ranges::sort(found, {}, [](const Entry* entry) { return entry->created; });
+    return found;
+}
+
+bool QueueView::may_go(const QueuePlace& place) const {
+    // A view in which it does not show is from before it, or it is gone, of which the session
+    // tells.
+    return contains(place.key, place.created) && in_the_way_of(place).empty();
+}
+
+bool is_shared(std::string_view prefix, std::string_view key) {
+    return key.starts_with(prefix) && key.substr(prefix.size()).starts_with(shared_part);
 }
 
 Task<QueuePlace> line_up(
-    std::shared_ptr<KeyValueStore> store,
-    std::string kind,
-    std::string name,
-    std::string value,
-    SessionOptions options
+    std::shared_ptr<KeyValueStore> store, QueueRequest request, SessionOptions options
 ) {
-    check_tool_name("the name", name);
-    QueuePlace place{.prefix = fmt::format("v1/{}/{}/", kind, name), .key = {}, .session = {}};
+    check_tool_name("the name", request.name);
+    QueuePlace place{
+        .prefix = fmt::format("v1/{}/{}/", request.kind, request.name),
+        .key = {},
+        .shared = request.shared,
+        .session = {},
+    };
     place.session = co_await store->open_session(std::move(options));
-    place.key = place.prefix + place.session.id();
+    place.key =
+        fmt::format("{}{}{}", place.prefix, place.shared ? shared_part : "", place.session.id());
     GuardedWrite write;
     write.guards.push_back({place.key, 0});
-    write.puts.push_back({place.key, std::move(value)});
+    write.puts.push_back({place.key, std::move(request.value)});
     const auto reply = co_await place.session.write(std::move(write));
     if (!reply.done)
         throw Error{ErrorCode::already_exists, "store.session_id", place.key + " is there already"};
@@ -108,21 +126,18 @@ Task<QueuePlace> line_up(
 
 namespace {
 
-/// A view in which the own place does not show is from before it, or the place is gone, of which
-/// the session tells.
 Task<> follow_queue(const QueuePlace* place, QueueView* view) {
     auto watch = co_await SteadyWatch::open(place->session.store(), place->prefix);
     while (auto event = co_await watch.next()) {
         view->apply(std::move(*event));
-        if (view->contains(place->key, place->created) && view->before(place->created) == 0)
-            co_return;
+        if (view->may_go(*place)) co_return;
     }
     throw Error{ErrorCode::unavailable, "store.closed", "the store is closed"};
 }
 
 }  // namespace
 
-Task<> until_first(const QueuePlace* place, QueueView* view) {
+Task<> until_its_turn(const QueuePlace* place, QueueView* view) {
     (void)co_await when_any(follow_queue(place, view), place->session.until_lost());
 }
 

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "stator/store/key_value_store.hpp"
 #include "stator/store/session.hpp"
@@ -19,6 +20,15 @@ void check_tool_name(std::string_view what, std::string_view name);
 /// Throws Error{unimplemented}, detail "store.no_sessions".
 void require_sessions(const KeyValueStore& store);
 
+/// A place in a queue. Who shares goes together with others who do; the rest goes alone.
+struct QueuePlace {
+    std::string prefix;  ///< of the queue, with "/"
+    std::string key;
+    std::uint64_t created = 0;
+    bool shared = false;
+    Session session;
+};
+
 /// What there is below a prefix, in the order in which it came to be.
 class QueueView {
 public:
@@ -28,31 +38,33 @@ public:
     bool contains(const std::string& key, std::uint64_t created) const;
     /// The entry that has been there the longest; nothing if there is none.
     const Entry* first() const;
-    /// How many came before `created`.
-    std::size_t before(std::uint64_t created) const;
+    /// Who must be gone before the place may go, the oldest first. Who shares waits for nobody but
+    /// those who go alone and came before it, be it that they wait themselves.
+    std::vector<const Entry*> in_the_way_of(const QueuePlace& place) const;
+    /// Once it is, it stays so: whoever comes later waits for it.
+    bool may_go(const QueuePlace& place) const;
 
 private:
     std::map<std::string, Entry, std::less<>> entries_;
 };
 
-struct QueuePlace {
-    std::string prefix;  ///< of the queue, with "/"
-    std::string key;
-    std::uint64_t created = 0;
-    Session session;
+/// Whether the key, of the queue below `prefix`, is of somebody who shares.
+bool is_shared(std::string_view prefix, std::string_view key);
+
+struct QueueRequest {
+    std::string kind;
+    std::string name;
+    std::string value;
+    bool shared = false;
 };
 
 /// Lines up at the end of the queue `v1/<kind>/<name>/`. Errors: of Session; invalid_request
 /// "store.name". Cancel safety: throws `cancelled`; the place is given back.
 Task<QueuePlace> line_up(
-    std::shared_ptr<KeyValueStore> store,
-    std::string kind,
-    std::string name,
-    std::string value,
-    SessionOptions options
+    std::shared_ptr<KeyValueStore> store, QueueRequest request, SessionOptions options
 );
-/// Waits until nobody is before it; `view` is what it has seen, and outlives the call. Errors:
-/// unavailable "store.session_lost"; the store's. Cancel safety: throws `cancelled`.
-Task<> until_first(const QueuePlace* place, QueueView* view);
+/// Waits until it may go; `view` is what it has seen, and outlives the call. Errors: unavailable
+/// "store.session_lost"; the store's. Cancel safety: throws `cancelled`.
+Task<> until_its_turn(const QueuePlace* place, QueueView* view);
 
 }  // namespace stator::store

@@ -76,6 +76,8 @@ TEST(StoreOptions, LockTakesTheCommandAsItIs) {
     EXPECT_EQ(lock.timeout, Duration{2s});
     EXPECT_EQ(lock.ttl, 5s);
     EXPECT_TRUE(lock.json);
+    EXPECT_FALSE(lock.shared);
+    EXPECT_TRUE(parsed<LockArguments>({"lock", "l", "--shared", "--", "true"}).shared);
     const auto plain = parsed<LockArguments>({"lock", "l", "--", "true"});
     EXPECT_FALSE(plain.timeout) << "it waits for ever";
     EXPECT_EQ(plain.ttl, Duration::zero());

@@ -157,6 +157,24 @@ class OverEtcd(TestCase):
         self.assertGreater(int(greater), token)
         self.assertEqual(self.etcd.keys("v1/locks/"), [])
 
+    def test_readers_share_a_lock_and_a_writer_waits_for_them(self):
+        command = ("sh", "-c", "echo $STATOR_LOCK_MODE $STATOR_LOCK_TOKEN; exec sleep 60")
+        readers = [self.members.start("lock", "l", "--shared", "--json", "--", *command) for _ in range(2)]
+        tokens = [int(reader.stdout.wait_for(r"^shared \d+$").text.split()[1]) for reader in readers]
+        self.assertEqual(json.loads(readers[0].stderr.wait_for('"lock"').text)["mode"], "shared")
+        writer = self.members.start("lock", "l", "--", "sh", "-c", "echo $STATOR_LOCK_MODE $STATOR_LOCK_TOKEN")
+        self.wait_until(lambda: len(self.etcd.keys("v1/locks/")) == 3, "three in the queue")
+        late = self.members.run("lock", "l", "--shared", "--timeout", "0.3", "--", "true")
+        self.assert_ended(late, 4, "deadline_exceeded", "store.lock_wait")
+        readers[0].terminate()
+        self.assert_ended(readers[0], 6, "cancelled")
+        self.assertTrue(writer.running())
+        readers[1].terminate()
+        self.assertEqual(writer.wait(), 0, writer.stderr_tail())
+        mode, token = lines(writer)[0].split()
+        self.assertEqual(mode, "exclusive")
+        self.assertGreater(int(token), max(tokens))
+
     def test_statuses_are_the_commands(self):
         self.assertEqual(self.members.run("lock", "l", "--", "true").wait(), 0)
         self.assertEqual(self.members.run("lock", "l", "--", "false").wait(), 1)

@@ -133,6 +133,39 @@ TEST(EtcdToolsOutage, WhoIsCutOffLosesLocksBeforeOthersGetThemAndReadsOldValues)
     EXPECT_TRUE(fresh->held());
 }
 
+Task<Lock> share(Store store) {
+    co_return co_await Lock::acquire(
+        store, "l", {.deadline = Deadline::in(test::patience), .mode = LockMode::shared}
+    );
+}
+
+TEST(EtcdToolsOutage, AReaderThatIsCutOffIsOutBeforeAWriterIsIn) {
+    test::RecordingSink sink;
+    EtcdCluster cluster{3};
+    Party lonely{only(cluster[0])};
+    Party other{others_than(cluster, 0)};
+    auto cut_off = lonely.loops().run(share(lonely.store()));
+    ASSERT_TRUE(cut_off) << cut_off.error().what();
+    auto stays = other.loops().run(share(other.store()));
+    ASSERT_TRUE(stays) << stays.error().what();
+    EXPECT_TRUE(cut_off->held());
+    cluster[0].pause();
+    EXPECT_RUNS(other.loops(), until_cancelled(cut_off->token()));
+    EXPECT_EQ(cut_off->token().reason(), CancelReason::peer_gone);
+    EXPECT_TRUE(stays->held());
+    EXPECT_RUNS(other.loops(), stays->release());
+    auto writer = other.loops().run(acquire(other.store()));
+    ASSERT_TRUE(writer) << writer.error().what();
+    EXPECT_FALSE(cut_off->held());
+    EXPECT_GT(writer->fencing_token(), stays->fencing_token());
+    cluster[0].resume();
+    // It is back, and waits for its turn.
+    EXPECT_RUNS(other.loops(), writer->release());
+    auto again = lonely.loops().run(share(lonely.store()));
+    ASSERT_TRUE(again) << again.error().what();
+    EXPECT_GT(again->fencing_token(), writer->fencing_token());
+}
+
 TEST(EtcdToolsOutage, WithoutAMajorityNothingIsWrittenReadOrLocked) {
     test::RecordingSink sink;
     EtcdCluster cluster{3};

@@ -9,6 +9,7 @@
 #include "stator/runtime/token_wait.hpp"
 #include "stator/store/election.hpp"
 #include "tests/store/lock_holders.hpp"
+#include "tests/store/lock_queue.hpp"
 #include "tests/store/tools_backends.hpp"
 
 namespace stator::store {
@@ -18,13 +19,18 @@ using test::BlockedLoop;
 using test::error_of;
 using test::eventually;
 using test::Holders;
+using test::queue_of;
 using test::require;
 using test::StorePtr;
 using test::StoreTools;
 using test::ToolsParty;
+using test::waiting;
 using namespace std::chrono_literals;
 
-class Locks : public StoreTools {};
+class Locks : public StoreTools {
+protected:
+    void struggle(Holders& holders, std::uint64_t sharing);
+};
 
 INSTANTIATE_TEST_SUITE_P(
     Stores,
@@ -96,17 +102,6 @@ Task<> session_options(StorePtr a, Duration ttl, bool any_ttl) {
 
 TEST_P(Locks, SessionsWriteWhatTheirGuardsAllow) {
     EXPECT_RUNS(loops(), session_options(a(), ttl(), GetParam().any_ttl));
-}
-
-Task<std::size_t> waiting(StorePtr store, std::string name) {
-    co_return (co_await store->list("v1/locks/" + name + "/")).size();
-}
-
-Task<> queue_of(StorePtr store, std::string name, std::size_t size) {
-    co_await eventually(
-        [&](this auto) -> Task<bool> { co_return co_await waiting(store, name) == size; },
-        std::to_string(size) + " in the queue"
-    );
 }
 
 Task<> one_after_the_other(StorePtr a, StorePtr b) {
@@ -267,8 +262,10 @@ private:
     std::uint64_t largest_ = 0;
 };
 
-Task<Lock> acquire_in_time(StorePtr store) {
-    co_return co_await Lock::acquire(store, "l", {.deadline = Deadline::in(test::patience)});
+Task<Lock> acquire_in_time(StorePtr store, LockMode mode = LockMode::exclusive) {
+    co_return co_await Lock::acquire(
+        store, "l", {.deadline = Deadline::in(test::patience), .mode = mode}
+    );
 }
 
 TEST_P(Locks, AHolderThatIsHeldUpPastItsTimeIsFencedOff) {
@@ -301,13 +298,23 @@ TEST_P(Locks, AHolderThatIsHeldUpPastItsTimeIsFencedOff) {
     ASSERT_TRUE(again) << again.error().what();
 }
 
-/// What a contender does with the lock, drawn from `dice`.
-Task<> contend(StorePtr store, Holders* holders, std::uint64_t seed, Deadline until) {
-    Random dice{seed};
+/// What a contender does with the lock, drawn from `seed`; of so many in ten it shares it.
+struct Contender {
+    Holders* holders;
+    std::uint64_t seed;
+    Deadline until;
+    std::uint64_t sharing = 0;
+};
+
+Task<> contend(StorePtr store, Contender me) {
+    Random dice{me.seed};
+    const auto [holders, seed, until, sharing] = me;
     while (!until.passed()) {
         const auto patience = dice.below(4) == 0 ? Duration{dice.below(30'000'000)} : 20s;
-        auto lock =
-            co_await as_result(Lock::acquire(store, "l", {.deadline = Deadline::in(patience)}));
+        const auto mode = dice.below(10) < sharing ? LockMode::shared : LockMode::exclusive;
+        auto lock = co_await as_result(
+            Lock::acquire(store, "l", {.deadline = Deadline::in(patience), .mode = mode})
+        );
         if (!lock) {
             const auto& detail = lock.error().detail();
             if (detail == "store.closed") co_return;
@@ -323,26 +330,28 @@ Task<> contend(StorePtr store, Holders* holders, std::uint64_t seed, Deadline un
 }
 
 /// Many contenders in parties of which one is held up, and another killed, now and then.
-TEST_P(Locks, TwoHoldersNeverOverlap) {
+void Locks::struggle(Holders& holders, std::uint64_t sharing) {
     test::RecordingSink sink;
-    Holders holders;
     const auto until = Deadline::in(4 * ttl());
+    const auto contender = [&](std::uint64_t seed) {
+        return Contender{&holders, seed, until, sharing};
+    };
     ToolsParty steady{GetParam(), folder_.path()};
     std::thread others{[&] {
-        auto run = [](StorePtr a, StorePtr b, Holders* all, Deadline end) -> Task<> {
-            std::vector<Task<>> tasks;
-            for (std::uint64_t i = 0; i < 6; ++i)
-                tasks.push_back(contend(i % 2 == 0 ? a : b, all, 100 + i, end));
-            co_await when_all(std::move(tasks));
-        };
-        EXPECT_RUNS(steady.loops(), run(steady.store(), b(), &holders, until));
+        auto run = [](std::vector<Task<>> tasks) -> Task<> { co_await when_all(std::move(tasks)); };
+        std::vector<Task<>> tasks;
+        for (std::uint64_t i = 0; i < 6; ++i)
+            tasks.push_back(contend(i % 2 == 0 ? steady.store() : b(), contender(100 + i)));
+        EXPECT_RUNS(steady.loops(), run(std::move(tasks)));
     }};
     std::thread killed{[&] {
         while (!until.passed()) {
             ToolsParty party{GetParam(), folder_.path()};
-            const auto soon = Deadline::in(ttl() / 3);
-            EXPECT_RUNS(party.loops(), contend(party.store(), &holders, 7, earliest(until, soon)));
-            auto last = party.loops().run(acquire_in_time(party.store()));
+            auto short_lived = contender(7);
+            short_lived.until = earliest(until, Deadline::in(ttl() / 3));
+            EXPECT_RUNS(party.loops(), contend(party.store(), short_lived));
+            const auto mode = sharing == 0 ? LockMode::exclusive : LockMode::shared;
+            auto last = party.loops().run(acquire_in_time(party.store(), mode));
             if (last) (void)holders.enter(std::move(*last));
             // Gone without a word: nothing is given back.
             party.close(Deadline::in(0s));
@@ -350,8 +359,8 @@ TEST_P(Locks, TwoHoldersNeverOverlap) {
     }};
     std::thread held_up{[&] {
         TaskScope scope;
-        scope.spawn_on(a_.loops().primary(), contend(a(), &holders, 3, until));
-        scope.spawn_on(a_.loops().primary(), contend(a(), &holders, 4, until));
+        scope.spawn_on(a_.loops().primary(), contend(a(), contender(3)));
+        scope.spawn_on(a_.loops().primary(), contend(a(), contender(4)));
         while (!until.passed()) {
             std::this_thread::sleep_for(ttl() / 5);
             const BlockedLoop held{a_.loops().secondary()};
@@ -363,6 +372,18 @@ TEST_P(Locks, TwoHoldersNeverOverlap) {
     EXPECT_EQ(holders.overlaps, 0);
     EXPECT_EQ(holders.out_of_order, 0);
     EXPECT_GT(holders.entered, 10);
+}
+
+TEST_P(Locks, TwoHoldersNeverOverlap) {
+    Holders holders;
+    struggle(holders, 0);
+    EXPECT_EQ(holders.shared, 0);
+}
+
+TEST_P(Locks, OnlyThoseWhoShareItOverlap) {
+    Holders holders;
+    struggle(holders, 7);
+    EXPECT_GT(holders.shared, 0);
 }
 
 Task<std::string> next_leader(LeaderWatch* watch) {

@@ -7,6 +7,7 @@
 
 #include "stator/runtime/token_wait.hpp"
 #include "stator/store/election.hpp"
+#include "stator/store/fence.hpp"
 #include "stator/store/kv_cache.hpp"
 #include "stator/store/lock.hpp"
 #include "stator/store/memory_store.hpp"
@@ -51,6 +52,12 @@ Task<> only_one(Store store) {
     co_await lock.release();
 }
 
+Task<> many_read(Store store, Fence* fence) {
+    auto lock = co_await Lock::acquire(store, "rebuild", {.mode = LockMode::shared});
+    if (fence->admits(lock.mode(), lock.fencing_token())) fmt::print("nobody rebuilds it\n");
+    co_await lock.release();
+}
+
 Task<> work_as_leader(CancellationToken leads_no_more) { co_await leads_no_more.wait(); }
 
 Task<> lead(Store store, CancellationToken stop) {
@@ -77,6 +84,9 @@ Task<> all_of_them(Store store) {
         (void)co_await as_result(with_token(end, follow_leader(followed_store)));
     }(store, followed));
     co_await only_one(store);
+    Fence fence;
+    co_await many_read(store, &fence);
+    EXPECT_NE(fence.largest, 0U);
     // `count_up` has written 11 and waits for the next change.
     const auto until = Deadline::in(test::patience);
     while (scope.size() > 3) {

@@ -59,12 +59,14 @@ Task<> lose_the_store_for(Party party, Duration time) {
     party->simulate_outage(false);
 }
 
-/// Takes the lock three times, whatever comes in between.
-Task<> contend(Party party, Holders* holders, Random* dice) {
+/// Takes the lock three times, whatever comes in between; of so many in ten to share it.
+Task<> contend(Party party, Holders* holders, Random* dice, std::uint64_t sharing) {
     for (int turns = 0; turns < 3;) {
         const auto patience = dice->below(3) == 0 ? up_to(dice, ttl) : Duration::max();
-        auto lock =
-            co_await as_result(with_deadline(Deadline::in(patience), Lock::acquire(party, "l")));
+        const auto mode = dice->below(10) < sharing ? LockMode::shared : LockMode::exclusive;
+        auto lock = co_await as_result(
+            with_deadline(Deadline::in(patience), Lock::acquire(party, "l", {.mode = mode}))
+        );
         if (!lock) {
             if (lock.error().code() == ErrorCode::unavailable) co_await sleep_for(1s);
             continue;
@@ -80,20 +82,70 @@ Task<> contend(Party party, Holders* holders, Random* dice) {
     }
 }
 
+/// How often a party came in where others were who share the lock.
+int struggle(std::uint64_t seed, std::size_t contenders, std::uint64_t sharing) {
+    SeededScheduler scheduler{seed, loops};
+    auto all = parties(scheduler, contenders);
+    Holders holders;
+    std::vector<Task<>> tasks;
+    for (const auto& party : all)
+        tasks.push_back(contend(party, &holders, &scheduler.random(), sharing));
+    auto work = [](std::vector<Task<>> many) -> Task<> { co_await when_all(std::move(many)); };
+    scheduler.spawn(0, and_close(work(std::move(tasks)), all));
+    scheduler.run_to_end();
+    require(holders.overlaps == 0, "two held the lock at a time");
+    require(holders.out_of_order == 0, "a fencing token was smaller than one before");
+    return holders.shared;
+}
+
 TEST(LockSimulation, TwoHoldersNeverOverlapAndEverybodyGetsTheirTurns) {
     RecordingSink sink;
     for_each_seed(300, [](std::uint64_t seed) {
+        require(struggle(seed, 4, 0) == 0, "nobody shares it");
+    });
+}
+
+TEST(SharedLockSimulation, OnlyThoseWhoShareItOverlapAndNobodyIsPassed) {
+    RecordingSink sink;
+    int shared = 0;
+    for_each_seed(2000, [&](std::uint64_t seed) { shared += struggle(seed, 6, 6); });
+    EXPECT_GT(shared, 100);
+}
+
+/// Shares the lock again and again, with others: without turns it would never be free.
+Task<> read_on(Party party, Random* dice, const bool* over) {
+    while (!*over) {
+        auto lock = co_await Lock::acquire(party, "l", {.mode = LockMode::shared});
+        co_await sleep_for(up_to(dice, 2s));
+        co_await lock.release();
+    }
+}
+
+Task<> write_thrice(Party party, Random* dice, bool* over) {
+    for (int turns = 0; turns < 3; ++turns) {
+        co_await sleep_for(up_to(dice, 2s));
+        const auto begun = Clock::current().now();
+        auto lock = co_await Lock::acquire(party, "l");
+        // Those who are in when it asks stay for 2 s at most.
+        require(Clock::current().now() - begun < 3s, "the writer was passed by readers");
+        co_await lock.release();
+    }
+    *over = true;
+}
+
+TEST(SharedLockSimulation, ReadersThatComeAndGoDoNotKeepAWriterOut) {
+    RecordingSink sink;
+    for_each_seed(300, [](std::uint64_t seed) {
         SeededScheduler scheduler{seed, loops};
-        auto all = parties(scheduler, 4);
-        Holders holders;
+        auto all = parties(scheduler, 6);
+        bool over = false;
         std::vector<Task<>> tasks;
-        for (const auto& party : all)
-            tasks.push_back(contend(party, &holders, &scheduler.random()));
+        for (std::size_t i = 1; i < all.size(); ++i)
+            tasks.push_back(read_on(all[i], &scheduler.random(), &over));
+        tasks.push_back(write_thrice(all[0], &scheduler.random(), &over));
         auto work = [](std::vector<Task<>> many) -> Task<> { co_await when_all(std::move(many)); };
         scheduler.spawn(0, and_close(work(std::move(tasks)), all));
         scheduler.run_to_end();
-        require(holders.overlaps == 0, "two held the lock at a time");
-        require(holders.out_of_order == 0, "a fencing token was smaller than one before");
     });
 }
 

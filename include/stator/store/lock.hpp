@@ -1,16 +1,26 @@
-// Lock: one holder at a time, across processes.
+// Lock: one holder at a time, or many who share it, across processes.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "stator/base/deadline.hpp"
 #include "stator/store/key_value_store.hpp"
 #include "stator/store/session.hpp"
 
 namespace stator::store {
+
+/// As a writer, or as a reader.
+enum class LockMode : std::uint8_t {
+    exclusive,  ///< held by nobody else
+    shared,     ///< held by nobody but others who share it
+};
+std::string_view to_string(LockMode mode) noexcept;
+
+struct QueuePlace;
 
 struct LockOptions {
     /// Who is waiting, for those who look; empty: the process's number.
@@ -21,12 +31,18 @@ struct LockOptions {
     Deadline deadline{};
     /// Cancelled: the lock is given back.
     CancellationToken bound_to{};
+    LockMode mode = LockMode::exclusive;
 };
 
-/// A fair lock: who asked first is served first, by the revision at which each has asked. That
-/// revision is the fencing token, too: it grows from holder to holder, so a resource that refuses
-/// tokens below the largest it has seen is safe from a holder that was held up for longer than its
-/// time and does not know yet. (An etcd that was wiped counts from the beginning.)
+/// A fair lock: who asked first is served first, by the revision at which each has asked. Those
+/// who share it go in together as long as nobody who excludes them has asked before; who asks after
+/// such a one waits behind it, so none of both kinds is passed.
+///
+/// That revision is the fencing token, too: it grows from holder to holder, so a resource that
+/// refuses tokens below the largest it has seen is safe from a holder that was held up for longer
+/// than its time and does not know yet. Those who share a lock hold it with different tokens: Fence
+/// (store/fence.hpp) is the rule for both kinds. (An etcd that was wiped counts from the
+/// beginning.)
 ///
 /// Held as long as its session lives; what can end that is in session.hpp. Movable, one owner;
 /// thread-safe. Dropping it gives it back.
@@ -40,7 +56,8 @@ public:
     static Task<Lock> acquire(
         std::shared_ptr<KeyValueStore> store, std::string name, LockOptions options = {}
     );
-    /// The lock, if nobody holds it or waits for it. Errors and cancel safety: as `acquire`.
+    /// The lock, if nobody who would be in its way holds it or waits for it. Errors and cancel
+    /// safety: as `acquire`.
     static Task<std::optional<Lock>> try_acquire(
         std::shared_ptr<KeyValueStore> store, std::string name, LockOptions options = {}
     );
@@ -52,6 +69,7 @@ public:
     ~Lock() = default;
 
     const std::string& name() const noexcept { return name_; }
+    LockMode mode() const noexcept { return mode_; }
     /// The key that stands for the holder: there, and created at `fencing_token`, for as long as
     /// the lock is held, so that a transaction of etcd's can ask for it.
     const std::string& key() const noexcept { return key_; }
@@ -66,13 +84,10 @@ public:
     Task<> release() const { return session_.close(); }
 
 private:
-    Lock(std::string name, std::string key, std::uint64_t created, Session session) noexcept
-        : name_{std::move(name)},
-          key_{std::move(key)},
-          created_{created},
-          session_{std::move(session)} {}
+    Lock(std::string name, QueuePlace place) noexcept;
 
     std::string name_;
+    LockMode mode_ = LockMode::exclusive;
     std::string key_;
     std::uint64_t created_ = 0;
     Session session_;
