@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
+#include <set>
 
 #include "tests/store/etcd_fixture.hpp"
 
@@ -266,6 +267,48 @@ TEST(EtcdOutage, AKeyThatOthersRemoveIsThereAgainAtOnce) {
     EXPECT_EQ(a.loops().run(next_description(&mine->watch)), "+v1/test/k0");
     EXPECT_LT(std::chrono::steady_clock::now() - begun, 5s);
     EXPECT_RUNS(a.loops(), reach(mine->lease, LeaseState::alive));
+}
+
+/// All of these, so that the watch of `party` has seen each go and come.
+Task<> until_back(Watch* watch, std::set<std::string> removed) {
+    auto back = removed;
+    while (!removed.empty() || !back.empty()) {
+        const auto event = co_await next_event(watch);
+        require(event.kind != WatchEvent::Kind::snapshot, "changes, not a new beginning");
+        if (event.kind == WatchEvent::Kind::removed) {
+            removed.erase(event.entry.key);
+        } else if (!removed.contains(event.entry.key)) {
+            back.erase(event.entry.key);
+        }
+    }
+}
+
+Task<> remove_all(EtcdClient client, std::set<std::string> keys) {
+    for (const auto& key : keys) co_await client.remove(key);
+}
+
+TEST(EtcdOutage, OfHundredsOfKeysEachThatOthersRemoveIsThereAgainAtOnce) {
+    EtcdServer server;
+    Party a{quick({server.url()})};  // its lease is renewed after 15 s
+    Party b{quick({server.url()})};
+    auto mine = a.loops().run(begin(a.store(), 300));
+    ASSERT_TRUE(mine) << mine.error().what();
+    const auto begun = std::chrono::steady_clock::now();
+    for (const std::set<std::string>& keys :
+         {std::set<std::string>{"v1/test/k299"},
+          {"v1/test/k256"},
+          {"v1/test/k0", "v1/test/k255", "v1/test/k298"}}) {
+        EXPECT_RUNS(b.loops(), remove_all(b.store()->client(), keys));
+        EXPECT_RUNS(a.loops(), until_back(&mine->watch, keys));
+    }
+    // Others write over one; and what is ours no more is not missed.
+    EXPECT_RUNS(b.loops(), b.store()->put("v1/test/k290", "theirs"));
+    EXPECT_RUNS(a.loops(), [](Lease lease) -> Task<> {
+        for (auto seen = lease.version(); !lease.lost("v1/test/k290"); seen = lease.version())
+            co_await with_deadline(Deadline::in(test::patience), lease.wait_past(seen));
+    }(mine->lease));
+    EXPECT_LT(std::chrono::steady_clock::now() - begun, 10s);
+    EXPECT_EQ(b.loops().run(count(b.store())), 300U);
 }
 
 Task<std::uint64_t> leader_of(EtcdClient client) {

@@ -50,7 +50,10 @@ public:
         created_.push_back(target);
         changed_.notify_all();
     }
-    void drop(std::int64_t) override {}
+    void drop(std::int64_t id) override {
+        const std::lock_guard guard{lock_};
+        dropped_.push_back(id);
+    }
     void request_progress() override {}
     void next() override {
         const std::lock_guard guard{lock_};
@@ -64,6 +67,11 @@ public:
         std::unique_lock guard{lock_};
         changed_.wait(guard, [&] { return created_.size() >= count; });
         return created_;
+    }
+    /// The watches that it has given up.
+    std::vector<std::int64_t> dropped() {
+        const std::lock_guard guard{lock_};
+        return dropped_;
     }
     void say(etcd::WatchMessage message) {
         {
@@ -80,6 +88,7 @@ private:
     std::mutex lock_;
     std::condition_variable changed_;
     std::vector<etcd::WatchTarget> created_;
+    std::vector<std::int64_t> dropped_;
     std::size_t asked_ = 0;
 };
 

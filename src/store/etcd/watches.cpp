@@ -35,6 +35,7 @@ Watches::Watches(
       scope_{scope},
       observer_{std::move(observer)},
       feeds_{[this](const std::string& prefix) { return begin(prefix); }},
+      guards_{observer_.own_changed, [this] { return ++last_id_; }},
       backoff_{between_streams} {}
 
 Watches::FeedPtr Watches::begin(const std::string& prefix) {
@@ -81,30 +82,10 @@ void Watches::stream(Feed& feed) {
     });
 }
 
-void Watches::stream(const std::string& key, Guard& guard) {
-    if (guard.next_revision == 0 || std::exchange(guard.streaming, true)) return;
-    stream_->create(
-        {.id = guard.id, .key = key, .range_end = {}, .start_revision = guard.next_revision}
-    );
-}
-
 void Watches::guard(const std::string& key, std::int64_t revision) {
     if (closed_) return;
-    auto at = guards_.find(key);
-    if (at == guards_.end()) {
-        if (guards_.size() == most_guards) return;
-        at = guards_.emplace(key, Guard{.id = ++last_id_}).first;
-    }
-    at->second.next_revision = std::max(at->second.next_revision, revision + 1);
-    if (stream_) stream(key, at->second);
+    guards_.guard(key, revision);
     start_driving();
-}
-
-void Watches::unguard(const std::string& key) {
-    const auto at = guards_.find(key);
-    if (at == guards_.end()) return;
-    if (stream_ && at->second.streaming) stream_->drop(at->second.id);
-    guards_.erase(at);
 }
 
 void Watches::doubt() {
@@ -129,16 +110,16 @@ void Watches::now_another() {
         "etcd store: it was wiped or restored; everything is read and published anew"
     );
     for (const auto& [prefix, feed] : feeds_.all()) feed->next_revision = 0;
-    for (auto& [key, guard] : guards_) guard.next_revision = 0;
+    guards_.forget();
     observer_.other_store();
 }
 
 Task<> Watches::drive() {
     while (busy()) {
         const auto outcome = co_await as_result(session());
+        guards_.pause();
         stream_.reset();
         for (const auto& [prefix, feed] : feeds_.all()) feed->streaming = false;
-        for (auto& [key, guard] : guards_) guard.streaming = false;
         if (outcome) continue;
         if (outcome.error().code() == ErrorCode::cancelled) break;
         sink().count("store_watch_streams_lost_total", 1);
@@ -161,7 +142,7 @@ Task<> Watches::session() {
             scope.spawn(read(feed));
         }
     }
-    for (auto& [key, guard] : guards_) stream(key, guard);
+    guards_.resume(*stream_);
     const auto outcome = co_await as_result(scope.join());
     session_ = nullptr;
     co_await scope.close();
@@ -216,11 +197,8 @@ void Watches::handle(WatchMessage message, TaskScope& scope) {
         return item.second->id == message.id && item.second->streaming;
     });
     if (found == feeds_.all().end()) {
-        const auto guarded = std::ranges::find_if(guards_, [&](const auto& item) {
-            return item.second.id == message.id && item.second.streaming;
-        });
-        // Or it was dropped meanwhile, or is about the stream as a whole.
-        if (guarded != guards_.end()) handle_guard(guarded, message);
+        // Of a guard; or it was dropped meanwhile, or is about the stream as a whole.
+        guards_.handle(message);
         return;
     }
     const auto feed = found->second;
@@ -251,34 +229,6 @@ void Watches::handle_cancelled(const FeedPtr& feed, const WatchMessage& message,
         "store.watch_ended",
         fmt::format("etcd ended a watch: {}", message.cancel_reason)
     };
-}
-
-void Watches::handle_guard(Guards::iterator at, const WatchMessage& message) {
-    auto& [key, guard] = *at;
-    if (message.cancelled) {
-        guard.streaming = false;
-        if (message.compact_revision != 0) {
-            // What happened before is not known any more: it may have been anything.
-            guard.next_revision = message.compact_revision;
-            stream(key, guard);
-            return observer_.own_changed(key, 0);
-        }
-        if (message.cancel_reason.contains("permission denied")) {
-            guards_.erase(at);  // renewals have to do
-            return;
-        }
-        throw Error{
-            ErrorCode::unavailable,
-            "store.watch_ended",
-            fmt::format("etcd ended a watch: {}", message.cancel_reason)
-        };
-    }
-    if (message.created) return;
-    for (const auto& change : message.changes)
-        guard.next_revision = std::max(guard.next_revision, change.entry.mod_revision + 1);
-    const auto name = key;  // the observer may put an end to this guard
-    for (const auto& change : message.changes)
-        observer_.own_changed(name, change.removed ? 0 : change.entry.lease);
 }
 
 /// A message that comes in pieces counts when it is whole: a stream that breaks off in between is

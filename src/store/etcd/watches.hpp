@@ -13,6 +13,7 @@
 #include "stator/runtime/task_scope.hpp"
 #include "stator/store/watch.hpp"
 #include "store/etcd/identity.hpp"
+#include "store/etcd/key_guards.hpp"
 #include "store/etcd/link.hpp"
 #include "store/watch_feeds.hpp"
 
@@ -46,10 +47,9 @@ public:
     /// Errors: those of reading what is there. Cancel safety: throws `cancelled`.
     Task<Watch> watch(std::string prefix) { return feeds_.watch(std::move(prefix)); }
     /// From now on the observer is told of changes to that key after `revision`, which is of our
-    /// own write. Of the first `most_guards`; what becomes of more is seen when leases are renewed.
-    static constexpr std::size_t most_guards = 256;
+    /// own write.
     void guard(const std::string& key, std::int64_t revision);
-    void unguard(const std::string& key);
+    void unguard(const std::string& key) { guards_.unguard(key); }
     /// The store may be another one: looks now, not when a stream breaks.
     void doubt();
     /// Ends the readers' watches. The scope's tasks have ended.
@@ -65,13 +65,6 @@ private:
         std::vector<WatchChange> fragments;
     };
     using FeedPtr = std::shared_ptr<Feed>;
-    /// A watch of one key of ours; nobody reads what it is.
-    struct Guard {
-        std::int64_t id = 0;
-        std::int64_t next_revision = 0;  // 0: of a store that is no more
-        bool streaming = false;
-    };
-    using Guards = std::map<std::string, Guard, std::less<>>;
 
     FeedPtr begin(const std::string& prefix);
     Task<> first_read(FeedPtr feed);
@@ -84,8 +77,6 @@ private:
     bool busy() const noexcept { return !feeds_.all().empty() || !guards_.empty(); }
     void start_driving();
     void stream(Feed& feed);
-    void stream(const std::string& key, Guard& guard);
-    void handle_guard(Guards::iterator at, const WatchMessage& message);
     Task<> look();
     void now_another();
     void handle(WatchMessage message, TaskScope& scope);
@@ -98,7 +89,7 @@ private:
     TaskScope& scope_;
     const Observer observer_;
     WatchFeeds<Feed> feeds_;
-    Guards guards_;
+    KeyGuards guards_;
     bool looking_ = false;
     bool closed_ = false;
     std::int64_t last_id_ = 0;
