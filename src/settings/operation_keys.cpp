@@ -22,6 +22,15 @@ void add_control_keys(std::vector<Key>& keys) {
          "Whoever can reach the request port or the status server may drain and resume what is "
          "served; under TLS only with a client certificate."}
     );
+    keys.push_back(
+        {"worker.descriptor_limit",
+         "",
+         {"DYN_WORKER_DESCRIPTOR_LIMIT"},
+         integer([](auto& s) -> auto& { return s.worker.descriptor_limit; }, 0, 1 << 30),
+         "",
+         "The soft limit of open descriptors is raised to this at start, or to the hard limit if "
+         "that is less; 0: left as it is."}
+    );
 }
 
 void add_logging_keys(std::vector<Key>& keys) {

@@ -11,6 +11,7 @@
 
 #include <fmt/format.h>
 
+#include "stator/base/descriptor_limit.hpp"
 #include "stator/base/sink.hpp"
 #include "stator/observe/log.hpp"
 #include "stator/observe/metrics.hpp"
@@ -130,6 +131,7 @@ struct Worker::State {
     TimePoint asked_at{};
 
     void start(const settings::Settings& settings);
+    static void raise_descriptors(std::uint64_t wanted);
     void start_runtime(const settings::Settings& settings);
     static void start_log_shipper(
         const Runtime& started, const settings::LoggingSettings& settings
@@ -153,10 +155,27 @@ void Worker::State::start(const settings::Settings& settings) {
         return;
     }
     say(Severity::debug, "settings: " + settings::summary(settings));
+    raise_descriptors(settings.worker.descriptor_limit);
     try {
         start_runtime(settings);
     } catch (const Error& error) {
         bad_settings = error;
+    }
+}
+
+/// A process that may not is a process all the same.
+void Worker::State::raise_descriptors(std::uint64_t wanted) {
+    const auto before = descriptor_limit();
+    const auto now = before ? raise_descriptor_limit(wanted) : before;
+    if (!now) return say(Severity::warn, now.error().what());
+    if (now->soft != before->soft) {
+        say(Severity::info,
+            fmt::format(
+                "limit of descriptors raised from {} to {}, the hard one is {}",
+                before->soft,
+                now->soft,
+                now->hard
+            ));
     }
 }
 

@@ -201,7 +201,7 @@ class RequestPort(DynamoCase):
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))  # the worker inherits it
         try:
-            worker = cluster.serve(ENDPOINT)
+            worker = cluster.serve(ENDPOINT, DYN_WORKER_DESCRIPTOR_LIMIT="0")
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         (record,) = (cluster.kv / "v1" / "instances").glob("[!.]*")

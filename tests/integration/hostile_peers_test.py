@@ -133,15 +133,31 @@ class HostilePeers(TestCase):
         counts = [self.metric(worker, f"stator_{name}_total") for name in counters]
         self.assertEqual(sum(counts), count, counts)
 
-    def test_a_worker_out_of_descriptors(self):
-        cluster = self.cluster()
-        limit = 64
+    def serve_with_limit(self, cluster, limit, **settings):
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))  # the worker inherits it
         try:
-            worker = cluster.serve(ENDPOINT)
+            return cluster.serve(ENDPOINT, **settings)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    def test_the_limit_of_descriptors_is_raised(self):
+        cluster = self.cluster()
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        for setting, raised in ({}, min(hard, 1 << 20)), ({"DYN_WORKER_DESCRIPTOR_LIMIT": "300"}, 300):
+            worker = self.serve_with_limit(cluster, 100, **setting)
+            self.assertEqual(resource.prlimit(worker.process.pid, resource.RLIMIT_NOFILE), (raised, hard))
+            self.assertIn(
+                f"limit of descriptors raised from 100 to {raised}, the hard one is {hard}", worker.stderr_tail()
+            )
+        worker = self.serve_with_limit(cluster, 100, DYN_WORKER_DESCRIPTOR_LIMIT="0")
+        self.assertEqual(resource.prlimit(worker.process.pid, resource.RLIMIT_NOFILE), (100, hard))
+        self.assertNotIn("limit of descriptors", worker.stderr_tail())
+
+    def test_a_worker_out_of_descriptors(self):
+        cluster = self.cluster()
+        limit = 64
+        worker = self.serve_with_limit(cluster, limit, DYN_WORKER_DESCRIPTOR_LIMIT="0")
         host, port = cluster.ls()[0]["transports"]["mux"].rsplit(":", 1)
         call = cluster.start_call({"items": 400, "delay_ms": 10})
         call.stdout.wait_for('"i":0,')

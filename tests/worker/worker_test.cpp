@@ -1,6 +1,7 @@
 // A worker in this process: its end, its callbacks, what the service manager hears.
 #include "stator/worker/worker.hpp"
 
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -20,6 +21,7 @@
 #include "stator/runtime/timer.hpp"
 #include "stator/runtime/token_wait.hpp"
 #include "stator/settings/settings.hpp"
+#include "tests/support/refused_limits.hpp"
 #include "worker/service_manager.hpp"
 
 namespace stator {
@@ -167,6 +169,23 @@ public:
 private:
     int descriptor_ = -1;
 };
+
+TEST(AWorker, WhoseDescriptorsStayFewRunsAllTheSame) {
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    const auto run = [] {
+        const rlimit low{.rlim_cur = 100, .rlim_max = 200};
+        if (::setrlimit(RLIMIT_NOFILE, &low) != 0 || !test::refuse_new_limits()) std::abort();
+        auto settings = quiet();
+        settings.logging.filter = "warn";
+        auto worker = Worker::with_settings(settings);
+        std::_Exit(worker.execute([](Runtime) -> Task<int> { co_return 7; }));
+    };
+    EXPECT_EXIT(
+        run(),
+        ::testing::ExitedWithCode(7),
+        "WARN.*cannot raise the limit of descriptors from 100 to 200"
+    );
+}
 
 TEST(AServiceManager, HearsOfReadinessOfLifeAndOfTheEnd) {
     const Manager manager;

@@ -51,6 +51,8 @@ struct WorkerSettings {
     Duration settle_time = std::chrono::seconds{1};
     /// Others may drain and resume what is served here.
     bool remote_control = false;
+    /// The soft limit of descriptors is raised to it; 0: left as it is.
+    std::uint64_t descriptor_limit = std::uint64_t{1} << 20U;
 };
 
 /// The status server.
