@@ -4,6 +4,7 @@
 #include <variant>
 
 #include "component/cluster_state.hpp"
+#include "stator/net/host_setting.hpp"
 #include "stator/runtime/combinators.hpp"
 #include "stator/runtime/on_loop.hpp"
 #include "stator/runtime/timer.hpp"
@@ -34,8 +35,11 @@ Task<std::shared_ptr<events::EventBus>> ClusterState::open_event_bus() {
         options.nats = nats_ ? nats_ : event_nats_;
     } else if (!alone) {
         options.plane = EventPlane::zmq;
-        options.zmq.bind_host = config_.bind_host.value_or(local_host_);
-        options.zmq.advertise_host = config_.event_host;
+        options.zmq.bind_host =
+            co_await net::address_of_setting(config_.bind_host.value_or(local_host_));
+        auto told = net::host_of_setting(config_.event_host);
+        if (!told) throw told.error();
+        options.zmq.advertise_host = std::move(*told);
         if (options.zmq.advertise_host.empty() &&
             net::Address{options.zmq.bind_host, 0}.is_wildcard())
             options.zmq.advertise_host = local_host_;

@@ -7,6 +7,7 @@
 #include "component/remote_control.hpp"
 #include "stator/base/random.hpp"
 #include "stator/base/sink.hpp"
+#include "stator/net/host_setting.hpp"
 #include "stator/runtime/combinators.hpp"
 #include "stator/runtime/on_loop.hpp"
 #include "stator/runtime/timer.hpp"
@@ -171,7 +172,9 @@ Task<transport::RequestServer*> ClusterState::server() {
     const auto permit = co_await server_start_.acquire();
     if (server_) co_return server_.get();
     transport::RequestServer::Options options;
-    options.bind = net::Address{config_.bind_host.value_or(local_host_), config_.bind_port};
+    options.bind = {
+        co_await net::address_of_setting(config_.bind_host.value_or(local_host_)), config_.bind_port
+    };
     const auto primary = runtime_.primary();
     for (std::size_t i = 0; i < primary.size(); ++i) options.loops.push_back(&primary.loop(i));
     options.config = mux_;
@@ -191,12 +194,14 @@ Task<transport::RequestServer*> ClusterState::server() {
 
 Task<ClusterState::Advertised> ClusterState::advertised() {
     const auto* server = co_await this->server();
-    auto host = config_.advertise_host.value_or(server->address().host);
+    auto chosen = net::host_of_setting(config_.advertise_host.value_or(server->address().host));
+    if (!chosen) throw chosen.error();
+    auto host = std::move(*chosen);
     if (net::Address{host, 0}.is_wildcard()) host = local_host_;
     const auto port = config_.advertise_port.value_or(server->address().port);
     // Real Dynamo clients take no names: their address is the number that the name stands for
     // today.
-    const auto numeric = co_await net::resolve(host);
+    const auto numeric = co_await net::address_of_setting(host);
     co_return Advertised{
         .mux = net::Address{host, port}.to_string(),
         .numeric = net::Address{numeric, port}.to_string(),
@@ -428,9 +433,16 @@ Task<std::shared_ptr<transport::CallHomeServer>> ClusterState::call_home() {
             };
         }
         transport::CallHomeServer::Options options;
-        options.bind = {config_.response_host.value_or(local_host_), config_.response_port};
+        options.bind = {
+            co_await net::address_of_setting(config_.response_host.value_or(local_host_)),
+            config_.response_port
+        };
         options.security = config_.security;
-        options.advertise_host = config_.response_advertise_host.value_or("");
+        auto told = net::host_of_setting(config_.response_advertise_host.value_or(""));
+        if (!told) throw told.error();
+        options.advertise_host = std::move(*told);
+        if (options.advertise_host.empty() && options.bind.is_wildcard())
+            options.advertise_host = local_host_;
         options.advertise_port = config_.response_advertise_port.value_or(std::uint16_t{0});
         options.loops = runtime_.loops();
         options.transports = runtime_.transports_token();

@@ -30,7 +30,11 @@ void add_event_keys(std::vector<Key>& keys) {
         {"event.host",
          "",
          {"DYN_EVENT_PLANE_HOST"},
-         text([](auto& s) -> auto& { return s.event.host; }, "an address, or nothing", is_address),
+         text(
+             [](auto& s) -> auto& { return s.event.host; },
+             "a host name or address, a network interface, or nothing",
+             is_address
+         ),
          "what is bound",
          "The address that publishers over ZeroMQ are found at, if it is not what they bind."}
     );

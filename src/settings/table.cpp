@@ -25,7 +25,7 @@ bool is_endpoint_name(std::string_view text) {
     return !text.empty() && text.find_first_of(" \t/\"'[]") == text.npos;
 }
 
-constexpr auto host_text = "a host name or address, or nothing";
+constexpr auto host_text = "a host name or address, a network interface, or nothing";
 constexpr auto route_text = "a path that starts with /";
 
 void add_runtime_keys(std::vector<Key>& keys) {
@@ -579,7 +579,11 @@ void add_tls_rule_keys(std::vector<Key>& keys) {
         {"tls.server_name",
          "",
          {"DYN_TCP_TLS_SERVER_NAME"},
-         text([](auto& s) -> auto& { return s.tls.server_name; }, host_text, is_host),
+         text(
+             [](auto& s) -> auto& { return s.tls.server_name; },
+             "a host name or address, or nothing",
+             is_host
+         ),
          "the address that is connected to",
          "The name that the certificate of what is connected to must hold."}
     );

@@ -9,6 +9,7 @@
 #include "stator/base/text.hpp"
 #include "stator/component/control.hpp"
 #include "stator/http/server.hpp"
+#include "stator/net/host_setting.hpp"
 #include "stator/observe/log.hpp"
 #include "stator/observe/metrics.hpp"
 #include "stator/runtime/event.hpp"
@@ -178,7 +179,8 @@ Task<std::unique_ptr<StatusServer>> StatusServer::start(Runtime runtime, Options
     const auto& system = state->options.settings.system;
     http::Server::Options how;
     how.bind = {
-        system.host.empty() ? "0.0.0.0" : system.host, static_cast<std::uint16_t>(system.port)
+        co_await net::address_of_setting(system.host.empty() ? "0.0.0.0" : system.host),
+        static_cast<std::uint16_t>(system.port)
     };
     how.name = "status";
     how.routes = state->routes();
