@@ -183,7 +183,7 @@ void Context::put(std::string key, Value value) const {
     if (!added) std::swap(place->second, value);
 }
 
-Result<std::shared_ptr<void>> Context::find(std::string_view key, std::type_index type) const {
+std::optional<Context::Value> Context::nearest(std::string_view key) const {
     for (const auto* at = request_; at != nullptr;
          at = at->parent ? at->parent->request_ : nullptr) {
         auto* notes = at->notes.load(std::memory_order_acquire);
@@ -191,12 +191,22 @@ Result<std::shared_ptr<void>> Context::find(std::string_view key, std::type_inde
         const std::lock_guard guard{notes->lock};
         const auto found = notes->values.find(key);
         if (found == notes->values.end()) continue;
-        const auto& value = found->second;
-        if (value.unique && at != request_) continue;
-        if (value.unique || value.type != type) return wrong_type(key);
-        return value.value;
+        if (found->second.unique && at != request_) continue;
+        return found->second;
     }
-    return no_value(key);
+    return std::nullopt;
+}
+
+Result<std::shared_ptr<void>> Context::find(std::string_view key, std::type_index type) const {
+    auto value = nearest(key);
+    if (!value) return no_value(key);
+    if (value->unique || value->type != type) return wrong_type(key);
+    return std::move(value->value);
+}
+
+std::shared_ptr<void> Context::peek(std::string_view key, std::type_index type) const {
+    auto value = nearest(key);
+    return value && !value->unique && value->type == type ? std::move(value->value) : nullptr;
 }
 
 Result<void> Context::use_unique(
@@ -265,9 +275,13 @@ CancellationToken Context::stop_token() const {
     return request_->stop_token;
 }
 
-Context Context::child(Deadline deadline) const {
-    Options options;
-    options.deadline = earliest(deadline, request_->deadline);
+Context Context::child(Deadline deadline) const { return below({.deadline = deadline}); }
+
+Context Context::attempt() const { return below({.headers = request_->headers}); }
+
+/// With what a child has of its parent.
+Context Context::below(Options options) const {
+    options.deadline = earliest(options.deadline, request_->deadline);
     if (request_->trace) options.trace = request_->trace->child();
     options.kill_token = request_->kill_token.child_token();
     Context context{std::move(options)};

@@ -207,11 +207,12 @@ RetryPolicy fast(int attempts) {
 TEST(Retry, AsksAgainBeforeTheFirstItemOnly) {
     on_a_loop([]() -> Task<> {
         const Flaky flaky;
-        const Context context;
+        const Context context{{.headers = {{"x-session-id", "s"}}}};
         const auto service = frontend<int, int>().link(retry(fast(3))).link(flaky);
         EXPECT_EQ(co_await collect(service.generate(context, 2)), (std::vector{1, 2}));
         EXPECT_EQ(flaky.seen->size(), 3U);
         EXPECT_NE(flaky.seen->at(0).id(), flaky.seen->at(1).id());
+        EXPECT_EQ(flaky.seen->at(1).headers(), context.headers());
         context.stop();
         EXPECT_TRUE(flaky.seen->at(2).stopped());
 

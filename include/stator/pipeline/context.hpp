@@ -89,6 +89,8 @@ public:
     /// A request made on behalf of this one: same trace, deadline not later, stopped and killed
     /// with it (reason `parent`), an id of its own.
     Context child(Deadline deadline = Deadline::never()) const;
+    /// Another try at this request: a child that has its headers, too.
+    Context attempt() const;
 
     /// Notes that the request comes by here now. Stages of a child are its own.
     void mark_stage(std::string_view name) const;
@@ -108,6 +110,11 @@ public:
         auto found = find(key, typeid(T));
         if (!found) return std::unexpected{std::move(found.error())};
         return std::static_pointer_cast<const T>(std::move(*found));
+    }
+    /// As `get`, for what few requests have: null where that is an error.
+    template <class T>
+    std::shared_ptr<const T> get_if(std::string_view key) const {
+        return std::static_pointer_cast<const T>(peek(key, typeid(T)));
     }
     /// A value with one owner: taken once, or copied. Not seen by children.
     template <class T>
@@ -165,12 +172,16 @@ private:
     };
     using Use = void (*)(void* value, void* out);
     void put(std::string key, Value value) const;
+    /// Its own, or one that it shares with those above.
+    std::optional<Value> nearest(std::string_view key) const;
     Result<std::shared_ptr<void>> find(std::string_view key, std::type_index type) const;
+    std::shared_ptr<void> peek(std::string_view key, std::type_index type) const;
     Result<void> use_unique(
         std::string_view key, std::type_index type, bool take, Use use, void* out
     ) const;
 
     explicit Context(Request* request) noexcept : request_{request} {}
+    Context below(Options options) const;
     Request* request_;
 };
 

@@ -63,7 +63,7 @@ private:
         requires(!single_reply<Out>)
     {
         for (;;) {
-            auto items = next.generate(context.child(), copy_for(attempts, request));
+            auto items = next.generate(context.attempt(), copy_for(attempts, request));
             std::optional<Item> item;
             std::optional<Error> failure;
             std::exception_ptr given_up;  // after the first item: not tried again
@@ -96,7 +96,7 @@ private:
     {
         for (;;) {
             auto reply =
-                co_await as_result(next.generate(context.child(), copy_for(attempts, request)));
+                co_await as_result(next.generate(context.attempt(), copy_for(attempts, request)));
             if (reply) co_return std::move(*reply);
             co_await attempts.next(std::move(reply.error()));
         }
