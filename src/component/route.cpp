@@ -128,7 +128,11 @@ private:
 
 Chosen Route::choose() {
     Tried& known = tried();
-    const Wanted wanted{context, options, known.ids()};
+    std::vector<InstanceId> with_failed;
+    if (failed) with_failed = passed_over();
+    const Wanted wanted{
+        context, options, failed ? std::span<const InstanceId>{with_failed} : known.ids()
+    };
     const auto& endpoint = client->watch->endpoint();
     try {
         auto chosen = component::choose(*selector, client->view(), client->book, endpoint, wanted);
@@ -141,6 +145,18 @@ Chosen Route::choose() {
         if (!last_error) throw;
     }
     throw *last_error;
+}
+
+std::vector<InstanceId> Route::passed_over() const {
+    auto ids = failed->ids();
+    const auto own = (shared_tried == nullptr ? own_tried : *shared_tried).ids();
+    ids.insert(ids.end(), own.begin(), own.end());
+    return ids;
+}
+
+void Route::note_failure(const ClientCall& call, InstanceId instance) const {
+    if (!failed || call.fate() != CallFate::accepted || !call.error()) return;
+    if (is_about_the_worker(call.error()->code())) failed->add(instance);
 }
 
 Task<std::shared_ptr<transport::MuxConnection>> Route::connect(InstancePtr instance) {
@@ -349,6 +365,21 @@ private:
     InputFeed* feed_;
 };
 
+/// Notes an instance that does not bring its call to the end, wherever that is seen.
+class FailureNote {
+public:
+    FailureNote(const Route& route, const ClientCall& call, InstanceId instance) noexcept
+        : route_{route}, call_{call}, instance_{instance} {}
+    FailureNote(const FailureNote&) = delete;
+    FailureNote& operator=(const FailureNote&) = delete;
+    ~FailureNote() { route_.note_failure(call_, instance_); }
+
+private:
+    const Route& route_;
+    const ClientCall& call_;
+    InstanceId instance_;
+};
+
 /// The call of the chosen instance in `room`; null when that failed and it may go elsewhere.
 using Room = std::variant<std::monostate, MuxCall, DynamoCall, LocalCall>;
 Task<ClientCall*> make_call(Route* route, InstancePtr instance, Room* room) {
@@ -378,6 +409,25 @@ Task<ClientCall*> make_call(Route* route, InstancePtr instance, Room* room) {
     co_return &call;
 }
 
+/// Sends the call in `room` by its plane; false when it may go elsewhere.
+Task<bool> place(
+    Route* route,
+    Room* room,
+    InstancePtr instance,
+    Bytes request,
+    Reservation* reservation,
+    CallTimes* times
+) {
+    if (auto* dynamo = std::get_if<DynamoCall>(room)) {
+        return route->place_dynamo(
+            dynamo, std::move(instance), std::move(request), reservation, times
+        );
+    }
+    ClientCall* call = std::get_if<MuxCall>(room);
+    if (call == nullptr) call = std::get_if<LocalCall>(room);
+    return route->place(call, std::move(instance), std::move(request), reservation, times);
+}
+
 }  // namespace
 
 Stream<Bytes> through(std::unique_ptr<Route> route, Bytes request) {
@@ -397,12 +447,8 @@ Stream<Bytes> through(std::unique_ptr<Route> route, Bytes request) {
         call->set_drop_reason_from(token);
         const CallControl control{*call, route->context, route->deadline};
         const Attachment attachment{route->input.get()};
-        if (auto* dynamo = std::get_if<DynamoCall>(&room)) {
-            if (!co_await route->place_dynamo(dynamo, instance, request, &reservation, &times))
-                continue;
-        } else if (!co_await route->place(call, instance, request, &reservation, &times)) {
-            continue;
-        }
+        const FailureNote note{*route, *call, instance->id};
+        if (!co_await place(route.get(), &room, instance, request, &reservation, &times)) continue;
         request = {};  // nobody else will need it
         if (route->input) route->input->accepted();
         for (;;) {

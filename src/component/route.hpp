@@ -10,6 +10,7 @@
 #include "component/input_feed.hpp"
 #include "component/selection.hpp"
 #include "stator/component/router.hpp"
+#include "stator/pipeline/failed_instances.hpp"
 #include "stator/transport/dynamo_call.hpp"
 
 namespace stator::inline component {
@@ -67,10 +68,16 @@ struct Route {
     std::size_t attempts = 0;
     std::optional<Error> last_error{};
     Plane plane = Plane::any;  // of the instance that was chosen last
+    /// With the other attempts at the request; null: there is but this one.
+    std::shared_ptr<FailedInstances> failed = FailedInstances::of(context);
 
     Tried& tried() noexcept { return shared_tried == nullptr ? own_tried : *shared_tried; }
 
     Chosen choose();
+    /// Whom not to ask: those that have been, and those that failed the request before.
+    std::vector<InstanceId> passed_over() const;
+    /// An instance that had accepted the request has not brought it to its end.
+    void note_failure(const transport::ClientCall& call, InstanceId instance) const;
     Task<std::shared_ptr<transport::MuxConnection>> connect(InstancePtr instance);
     Task<DynamoWay> connect_dynamo(InstancePtr instance);
     /// The way there; empty when that failed and the call may go elsewhere.

@@ -143,6 +143,13 @@ class EventsSnippets(unittest.TestCase):
             self.assertIn(without_spaces(snippet), compiled)
 
 
+class MigrationSnippet(unittest.TestCase):
+    def test_it_is_compiled(self):
+        compiled = without_spaces((DOCUMENTS.parent / "tests/component/migration_test.cpp").read_text())
+        (snippet,) = re.findall(r"^```cpp\n(struct Prompt.*?)^```", (DOCUMENTS / "pipelines.md").read_text(), re.M | re.S)
+        self.assertIn(without_spaces(snippet), compiled)
+
+
 class Claims(unittest.TestCase):
     def test_the_tests_that_show_them_exist(self):
         root = DOCUMENTS.parent / "tests"
