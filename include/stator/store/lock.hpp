@@ -35,8 +35,8 @@ struct LockOptions {
 };
 
 /// A fair lock: who asked first is served first, by the revision at which each has asked. Those
-/// who share it go in together as long as nobody who excludes them has asked before; who asks after
-/// such a one waits behind it, so none of both kinds is passed.
+/// who share it are in together, unless somebody who excludes them asked before: who comes later
+/// waits behind that one, so neither kind keeps the other out.
 ///
 /// That revision is the fencing token, too: it grows from holder to holder, so a resource that
 /// refuses tokens below the largest it has seen is safe from a holder that was held up for longer
