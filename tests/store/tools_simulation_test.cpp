@@ -113,22 +113,25 @@ TEST(SharedLockSimulation, OnlyThoseWhoShareItOverlapAndNobodyIsPassed) {
 }
 
 /// Shares the lock again and again, with others: without turns it would never be free.
-Task<> read_on(Party party, Random* dice, const bool* over) {
+Task<> read_on(Party party, Holders* holders, Random* dice, const bool* over) {
     while (!*over) {
-        auto lock = co_await Lock::acquire(party, "l", {.mode = LockMode::shared});
+        const auto place =
+            holders->enter(co_await Lock::acquire(party, "l", {.mode = LockMode::shared}));
         co_await sleep_for(up_to(dice, 2s));
-        co_await lock.release();
+        const auto mine = holders->leave(place);
+        co_await mine.release();
     }
 }
 
-Task<> write_thrice(Party party, Random* dice, bool* over) {
+Task<> write_thrice(Party party, Holders* holders, Random* dice, bool* over) {
     for (int turns = 0; turns < 3; ++turns) {
         co_await sleep_for(up_to(dice, 2s));
         const auto begun = Clock::current().now();
-        auto lock = co_await Lock::acquire(party, "l");
+        const auto place = holders->enter(co_await Lock::acquire(party, "l"));
         // Those who are in when it asks stay for 2 s at most.
         require(Clock::current().now() - begun < 3s, "the writer was passed by readers");
-        co_await lock.release();
+        const auto mine = holders->leave(place);
+        co_await mine.release();
     }
     *over = true;
 }
@@ -139,13 +142,16 @@ TEST(SharedLockSimulation, ReadersThatComeAndGoDoNotKeepAWriterOut) {
         SeededScheduler scheduler{seed, loops};
         auto all = parties(scheduler, 6);
         bool over = false;
+        Holders holders;
         std::vector<Task<>> tasks;
         for (std::size_t i = 1; i < all.size(); ++i)
-            tasks.push_back(read_on(all[i], &scheduler.random(), &over));
-        tasks.push_back(write_thrice(all[0], &scheduler.random(), &over));
+            tasks.push_back(read_on(all[i], &holders, &scheduler.random(), &over));
+        tasks.push_back(write_thrice(all[0], &holders, &scheduler.random(), &over));
         auto work = [](std::vector<Task<>> many) -> Task<> { co_await when_all(std::move(many)); };
         scheduler.spawn(0, and_close(work(std::move(tasks)), all));
         scheduler.run_to_end();
+        require(holders.overlaps == 0, "two held the lock at a time");
+        require(holders.out_of_order == 0, "a fencing token was smaller than one before");
     });
 }
 
