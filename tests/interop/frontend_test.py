@@ -227,6 +227,8 @@ class SeveralWorkers(OverTheFrontend):
         workers = self.workers("round", 2)
         for _ in range(10):
             self.assertEqual(self.client.ask("round", "hello").outcome, "ok")
+        # What a worker prints is read by a thread of ours, and may come later than the answer.
+        wait_until(lambda: sum(len(worker.events("request")) for worker in workers) >= 10, "all requests")
         self.assertEqual([len(worker.events("request")) for worker in workers], [5, 5])
 
     def test_late_joiner(self):
