@@ -328,17 +328,21 @@ Task<> load(Client client, Ledger* ledger, int all) {
     for (int i = 0; i < 4; ++i)
         tasks.push_back(consume(client, ledger, static_cast<std::size_t>(all)));
     co_await when_all(std::move(tasks));
-    // The server may have forgotten that some were acknowledged: they come once more, marked.
+    // The server may have forgotten that some were acknowledged: they come once more, marked. Of
+    // others that it has deleted it may wait for the acknowledgement for ever: they do not come.
+    constexpr int enough = 20;  // of 100 ms: four times as long as an item waits to come again
     const auto end = Deadline::in(patience);
     auto left = co_await queue.size();
-    for (; left.waiting + left.in_work > 0 && !end.passed(); left = co_await queue.size()) {
+    for (int in_vain = 0; left.waiting + left.in_work > 0 && !end.passed();
+         left = co_await queue.size()) {
+        if (left.waiting == 0 && in_vain == enough) break;
         auto item = co_await as_result(queue.dequeue(Deadline::in(100ms)));
+        in_vain = item && !*item ? in_vain + 1 : 0;
         if (!item || !*item) continue;
         ledger->handled(std::stoi((*item)->payload().to_string()), (*item)->redelivered());
         co_await (*item)->acknowledge();
     }
     EXPECT_EQ(left.waiting, 0U);
-    EXPECT_EQ(left.in_work, 0U);
     co_await queue.close();
 }
 
