@@ -298,6 +298,42 @@ void ClusterState::collect_registrations(observe::Samples& samples) const {
     }
 }
 
+namespace {
+
+void collect_memory(observe::Samples& samples, const observe::Labels& own, const auto& budget) {
+    const auto gauge = [&](std::string_view name, std::string_view help, std::uint64_t value) {
+        samples.gauge(name, help, own, static_cast<double>(value));
+    };
+    gauge(
+        "stator_buffer_limit_bytes",
+        "What connections may hold, windows or large messages",
+        budget.half()
+    );
+    gauge(
+        "stator_buffer_window_bytes", "Held for windows, and promised as credit", budget.windows()
+    );
+    gauge("stator_buffer_reserved_bytes", "Set aside for large messages", budget.reserved());
+}
+
+void collect_connections(
+    observe::Samples& samples, const observe::Labels& own, const transport::RequestServer& server
+) {
+    samples.gauge(
+        "stator_mux_connections",
+        "Connections accepted of the native plane",
+        own,
+        static_cast<double>(server.mux_connections())
+    );
+    samples.gauge(
+        "stator_dynamo_connections",
+        "Connections accepted that bring requests of Dynamo's plane",
+        own,
+        static_cast<double>(server.dynamo_connections())
+    );
+}
+
+}  // namespace
+
 void ClusterState::collect(observe::Samples& samples) const {
     collect_registrations(samples);
     const observe::Labels own{{"instance_id", instance_id_.to_string()}};
@@ -342,31 +378,9 @@ void ClusterState::collect(observe::Samples& samples) const {
         own,
         lease_.state() == store::LeaseState::alive ? 1 : 0
     );
-    const auto& budget = *mux_.process;
-    const auto gauge = [&](std::string_view name, std::string_view help, std::uint64_t value) {
-        samples.gauge(name, help, own, static_cast<double>(value));
-    };
-    gauge(
-        "stator_buffer_limit_bytes",
-        "What connections may hold, windows or large messages",
-        budget.half()
-    );
-    gauge(
-        "stator_buffer_window_bytes", "Held for windows, and promised as credit", budget.windows()
-    );
-    gauge("stator_buffer_reserved_bytes", "Set aside for large messages", budget.reserved());
+    collect_memory(samples, own, *mux_.process);
     if (nats_) collect_nats(samples);
-    if (!serving_.load()) return;
-    gauge(
-        "stator_mux_connections",
-        "Connections accepted of the native plane",
-        server_->mux_connections()
-    );
-    gauge(
-        "stator_dynamo_connections",
-        "Connections accepted that bring requests of Dynamo's plane",
-        server_->dynamo_connections()
-    );
+    if (serving_.load()) collect_connections(samples, own, *server_);
 }
 
 bool ClusterState::serves_others(const Served& served) const {

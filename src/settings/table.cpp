@@ -54,6 +54,9 @@ void add_runtime_keys(std::vector<Key>& keys) {
          "",
          "Loops of the secondary pool, which keeps leases, watches and health apart from the load."}
     );
+}
+
+void add_loop_keys(std::vector<Key>& keys) {
     keys.push_back(
         {"runtime.busy_poll",
          "",
@@ -83,6 +86,9 @@ void add_runtime_keys(std::vector<Key>& keys) {
          "requests "
          "begin on a loop of the primary pool that has less to do."}
     );
+}
+
+void add_compute_keys(std::vector<Key>& keys) {
     keys.push_back(
         {"runtime.compute_threads",
          "compute_threads",
@@ -111,6 +117,9 @@ void add_runtime_keys(std::vector<Key>& keys) {
          "",
          "Their name, as the system shows it (15 characters)."}
     );
+}
+
+void add_stall_keys(std::vector<Key>& keys) {
     keys.push_back(
         {"runtime.stall_threshold",
          "",
@@ -308,6 +317,9 @@ void add_etcd_keys(std::vector<Key>& keys) {
          "",
          "Members of the etcd cluster."}
     );
+}
+
+void add_etcd_time_keys(std::vector<Key>& keys) {
     const auto add_time = [&](std::string_view name,
                               std::string_view variable,
                               auto field,
@@ -728,6 +740,9 @@ const std::vector<Key>& all_keys() {
     static const auto& keys = *new auto([] {
         std::vector<Key> made;
         add_runtime_keys(made);
+        add_loop_keys(made);
+        add_compute_keys(made);
+        add_stall_keys(made);
         add_worker_keys(made);
         add_control_keys(made);
         add_system_keys(made);
@@ -735,6 +750,7 @@ const std::vector<Key>& all_keys() {
         add_health_keys(made);
         add_discovery_keys(made);
         add_etcd_keys(made);
+        add_etcd_time_keys(made);
         add_etcd_access_keys(made);
         add_nats_keys(made);
         add_request_keys(made);
