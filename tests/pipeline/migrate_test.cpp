@@ -1,6 +1,7 @@
 // Answers that go on elsewhere: each item once, in order, and one end.
 #include "stator/pipeline/migrate.hpp"
 
+#include <array>
 #include <sstream>
 #include <string>
 
@@ -304,7 +305,7 @@ struct Plan {
     std::vector<int> cuts;  // items of each attempt
     bool fatal = false;     // the last cut is not to be moved
     int at = -1;            // where the reader does `fate`
-    enum class Fate { read, drop, stop, cancel } fate = Fate::read;
+    Fate fate = Fate::read;
 };
 
 struct Run {
@@ -355,8 +356,9 @@ Plan random_plan(Random& random) {
     plan.cuts.resize(static_cast<std::size_t>(below(6)));
     for (auto& cut : plan.cuts) cut = below(8);
     plan.fatal = below(4) == 0;
-    plan.fate = static_cast<Plan::Fate>(below(5) % 4);
-    if (plan.fate != Plan::Fate::read) plan.at = below(plan.items);
+    constexpr std::array fates{Fate::read, Fate::drop, Fate::stop, Fate::cancel};
+    plan.fate = fates.at(static_cast<std::size_t>(below(5) % 4));
+    if (plan.fate != Fate::read) plan.at = below(plan.items);
     return plan;
 }
 
@@ -375,33 +377,6 @@ Engine<Range, int> random_pipeline(Random& random, Run& run, TaskScope& scope) {
     if (random.below(3) == 0)
         engine = frontend<Range, int>().link(buffer(1 + random.below(4), scope)).link(engine);
     return engine;
-}
-
-struct Seen {
-    std::vector<int> items;
-    int ends = 0;
-    std::optional<Error> error;
-    bool dropped = false;
-};
-
-Task<> read(Stream<int> items, Run* run, Context context, Seen* seen) {
-    const auto& plan = run->plan;
-    try {
-        while (auto item = co_await items.next()) {
-            seen->items.push_back(*item);
-            if (*item != plan.at) continue;
-            if (plan.fate == Plan::Fate::drop) {
-                seen->dropped = true;
-                co_return;
-            }
-            if (plan.fate == Plan::Fate::stop) context.stop();
-            if (plan.fate == Plan::Fate::cancel) run->token.cancel();
-        }
-        ++seen->ends;
-    } catch (const Error& error) {
-        seen->error = error;
-    }
-    if (auto more = co_await items.next()) ADD_FAILURE() << "an item after the end: " << *more;
 }
 
 /// What undisturbed reading must show: how far it comes, and whether that is the end.
@@ -427,7 +402,7 @@ void check(const Run& run, const Seen& seen) {
     ASSERT_LE(run.attempts, plan.limit + 1);
     const auto [reached, whole] = expected(plan);
     ASSERT_LE(seen.items.size(), static_cast<std::size_t>(reached));
-    if (plan.fate != Plan::Fate::read && plan.at < reached) return;
+    if (plan.fate != Fate::read && plan.at < reached) return;
     ASSERT_EQ(seen.items.size(), static_cast<std::size_t>(reached));
     ASSERT_EQ(seen.ends, whole ? 1 : 0);
     if (!whole) ASSERT_EQ(seen.error.value().detail(), "test.cut");
@@ -445,7 +420,10 @@ void one_run(std::uint64_t seed) {
             const Context context;
             context.insert("alive", run.alive);
             auto items = engine.generate(context, Range{0, run.plan.items});
-            co_await with_token(run.token, read(std::move(items), &run, context, &seen));
+            auto reading = read_disturbed(
+                std::move(items), run.plan.fate, run.plan.at, context, run.token, &seen
+            );
+            co_await with_token(run.token, std::move(reading));
         }
         co_await scope.join();
         engine = {};

@@ -13,8 +13,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-enum class Fate { read, drop, stop, kill, cancel, fail };
-
 struct Plan {
     int items = 0;
     int at = 0;  // where it happens
@@ -95,35 +93,6 @@ Engine<int, int> random_pipeline(Random& random, Run& run, TaskScope& scope) {
     return engine;
 }
 
-struct Seen {
-    std::vector<int> items;
-    int ends = 0;
-    std::optional<Error> error;
-    bool dropped = false;
-};
-
-Task<> read(Stream<int> items, Run* run, Context context, Seen* seen) {
-    const auto& plan = run->plan;
-    try {
-        while (auto item = co_await items.next()) {
-            seen->items.push_back(*item);
-            if (*item != plan.at) continue;
-            if (plan.fate == Fate::drop) {
-                seen->dropped = true;
-                co_return;
-            }
-            if (plan.fate == Fate::stop) context.stop();
-            if (plan.fate == Fate::kill) context.kill();
-            if (plan.fate == Fate::cancel) run->token.cancel();
-        }
-        ++seen->ends;
-    } catch (const Error& error) {
-        seen->error = error;
-    }
-    // After the end, or an error, there is nothing more.
-    if (auto more = co_await items.next()) ADD_FAILURE() << "an item after the end: " << *more;
-}
-
 void check(const Run& run, const Seen& seen) {
     const auto& plan = run.plan;
     for (std::size_t i = 0; i < seen.items.size(); ++i)
@@ -170,7 +139,10 @@ void one_run(std::uint64_t seed) {
             context.insert("alive", run.alive);
             auto items = engine.generate(context, run.plan.items);
             if (random.below(2) == 0) engine = {};
-            co_await with_token(run.token, read(std::move(items), &run, context, &seen));
+            auto reading = read_disturbed(
+                std::move(items), run.plan.fate, run.plan.at, context, run.token, &seen
+            );
+            co_await with_token(run.token, std::move(reading));
         }
         co_await scope.join();
         engine = {};
