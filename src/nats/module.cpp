@@ -332,7 +332,9 @@ public:
     void look_whether_drained() {
         if (!draining_) return;
         hand_on();
-        if (natsSubscription_DrainCompletionStatus(made_.get()) == NATS_ILLEGAL_STATE) return;
+        const auto outcome = natsSubscription_DrainCompletionStatus(made_.get());
+        // One that nats.c has closed for taking too long has no outcome.
+        if (outcome == NATS_ILLEGAL_STATE && natsSubscription_IsValid(made_.get())) return;
         draining_ = false;
         route_.events->on_drained(route_.id);
     }
@@ -413,15 +415,13 @@ public:
     }
 
     void drain(std::uint64_t id) override {
-        const auto served = served_.find(id);
-        const auto threaded = threaded_.find(id);
-        const bool goes_on =
-            served != served_.end()
-                ? served->second.drain(options_.write_timeout)
-                : threaded != threaded_.end() && natsSubscription_DrainTimeout(
-                                                     threaded->second.get(), options_.write_timeout
-                                                 ) == NATS_OK;
-        if (!goes_on) events_->on_drained(id);
+        const auto timeout = options_.write_timeout;
+        if (const auto served = served_.find(id); served != served_.end()) {
+            if (served->second.drain(timeout)) return;
+        } else if (const auto threaded = threaded_.find(id); threaded != threaded_.end()) {
+            if (natsSubscription_DrainTimeout(threaded->second.get(), timeout) == NATS_OK) return;
+        }
+        events_->on_drained(id);
     }
 
     void flush() override {
