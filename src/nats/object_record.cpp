@@ -107,7 +107,7 @@ Result<ObjectInfo> read_record(std::string_view text, std::string stored) {
         .size = value_of<std::uint64_t>(*record, "size", &bad),
         .chunks = value_of<std::uint64_t>(*record, "chunks", &bad),
         .digest = value_of<std::string>(*record, "digest", &bad),
-        .modified = std::move(stored),
+        .modified = whole_time_text(std::move(stored)),
         .deleted = value_of<bool>(*record, "deleted", &bad),
     };
     const auto options = record->find("options");
@@ -136,6 +136,16 @@ std::string time_text(std::int64_t nanoseconds) {
         time.seconds().count(),
         time.subseconds().count()
     );
+}
+
+std::string whole_time_text(std::string time) {
+    constexpr std::size_t of_seconds = std::string_view{"1970-01-01T00:00:00"}.size();
+    constexpr std::size_t of_all = of_seconds + std::string_view{".000000000Z"}.size();
+    if (time.size() <= of_seconds || time.size() >= of_all || !time.ends_with('Z')) return time;
+    time.pop_back();
+    if (time.size() == of_seconds) time += '.';
+    time.resize(of_all - 1, '0');
+    return time + 'Z';
 }
 
 }  // namespace stator::nats

@@ -28,5 +28,8 @@ Result<ObjectInfo> read_record(std::string_view text, std::string stored);
 
 /// Nanoseconds since 1970 in the form of RFC 3339, in UTC.
 std::string time_text(std::int64_t nanoseconds);
+/// A time of the server, which leaves zeros at the end out, with nine digits behind the dot as
+/// `time_text` has them: times in UTC compare as text then. Any other text stays as it is.
+std::string whole_time_text(std::string time);
 
 }  // namespace stator::nats

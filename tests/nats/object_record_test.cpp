@@ -119,6 +119,21 @@ TEST(ObjectRecord, NamesAreAnyText) {
 TEST(ObjectRecord, Times) {
     EXPECT_EQ(nats::time_text(0), "1970-01-01T00:00:00.000000000Z");
     EXPECT_EQ(nats::time_text(1'709'164'799'000'000'001), "2024-02-28T23:59:59.000000001Z");
+    for (const auto* const short_form : {"Z", ".Z", ".0Z", ".00000000Z"}) {
+        const auto whole = nats::whole_time_text(std::string{"2024-02-28T23:59:59"} + short_form);
+        EXPECT_EQ(whole, "2024-02-28T23:59:59.000000000Z") << short_form;
+    }
+    EXPECT_EQ(
+        nats::whole_time_text("2026-11-23T06:49:12.40120798Z"), "2026-11-23T06:49:12.401207980Z"
+    );
+    for (const std::string other : {"", "later", "2026-11-23", "2026-11-23T06:49:12.4+01:00"})
+        EXPECT_EQ(nats::whole_time_text(other), other);
+}
+
+TEST(ObjectRecord, TheTimeOfTheServerHasOneForm) {
+    const auto info = nats::read_record(R"({"name":"a","nuid":"N"})", "2026-11-23T06:49:12.4Z");
+    ASSERT_TRUE(info) << info.error().what();
+    EXPECT_EQ(info->modified, "2026-11-23T06:49:12.400000000Z");
 }
 
 TEST(ObjectUrl, IsReadAndWritten) {
