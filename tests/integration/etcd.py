@@ -10,6 +10,8 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.error
+import urllib.request
 
 
 def free_ports(count):
@@ -68,6 +70,13 @@ class Member:
             time.sleep(0.01)
         raise AssertionError((self.folder / f"{self.name}.log").read_text()[-2000:])
 
+    def works(self):
+        """Whether it knows a leader."""
+        with contextlib.suppress(urllib.error.HTTPError):
+            with urllib.request.urlopen(f"{self.url}/health", timeout=10) as answer:
+                return json.load(answer)["health"] == "true"
+        return False
+
     def start(self):
         self.launch()
         self.wait()
@@ -98,12 +107,21 @@ class Etcd:
         self.members = [Member(f"m{i}", port, peers, self.folder) for i, port in enumerate(ports[:members])]
         self.url = ",".join(member.url for member in self.members)
         self.start()
+        # One that is killed for the first time before it has stored who belongs to its cluster never
+        # works again.
+        self.wait_until_it_works()
 
     def start(self):
         for member in self.members:
             member.launch()
         for member in self.members:
             member.wait()
+
+    def wait_until_it_works(self, timeout=30):
+        end = time.monotonic() + timeout
+        while not all(member.works() for member in self.members):
+            assert time.monotonic() < end, f"no leader in {timeout} s"
+            time.sleep(0.01)
 
     def kill(self):
         for member in self.members:

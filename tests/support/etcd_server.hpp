@@ -38,7 +38,9 @@ public:
         }
         set_port(options_.client_port);
         launch();
-        if (options_.cluster.empty()) wait_until_it_listens();
+        if (!options_.cluster.empty()) return;
+        wait_until_it_listens();
+        if (!options_.tls) wait_until_it_works();
     }
 
     std::string url() const {
@@ -54,6 +56,14 @@ public:
         launch();
         wait_until_it_listens();
     }
+    /// Of a member that listens: until there is a leader. One that is killed for the first time
+    /// before it has stored who belongs to its cluster never works again.
+    void wait_until_it_works() const {
+        for (int attempt = 0; attempt < 2000; ++attempt) {
+            if (page("/health").find(R"("health":"true")") != std::string::npos) return;
+            ::usleep(10'000);
+        }
+    }
     /// Of one that was killed: it has never held anything.
     void wipe() const {
         std::error_code ignored;
@@ -65,18 +75,11 @@ public:
     std::size_t leases_granted() const { return metric("etcd_debugging_lease_granted_total"); }
     std::size_t leases_revoked() const { return metric("etcd_debugging_lease_revoked_total"); }
     std::size_t metric(const std::string& metric) const {
-        const ConnectedSocket server{port()};
-        const std::string request = "GET /metrics HTTP/1.0\r\n\r\n";
-        if (!server.connected() || ::write(server.descriptor(), request.data(), request.size()) < 0)
-            std::abort();
-        std::string page;
-        char block[4096];
-        for (ssize_t n = 0; (n = ::read(server.descriptor(), block, sizeof block)) > 0;)
-            page.append(block, static_cast<std::size_t>(n));
+        const auto all = page("/metrics");
         const auto name = "\n" + metric + " ";
-        const auto at = page.find(name);
+        const auto at = all.find(name);
         if (at == std::string::npos) std::abort();
-        return std::stoul(page.substr(at + name.size()));
+        return std::stoul(all.substr(at + name.size()));
     }
 
     /// Runs etcdctl until it succeeds, 10 s at most.
@@ -96,6 +99,17 @@ public:
     }
 
 private:
+    std::string page(const std::string& path) const {
+        const ConnectedSocket server{port()};
+        const auto request = "GET " + path + " HTTP/1.0\r\n\r\n";
+        if (!server.connected() || ::write(server.descriptor(), request.data(), request.size()) < 0)
+            std::abort();
+        std::string text;
+        char block[4096];
+        for (ssize_t n = 0; (n = ::read(server.descriptor(), block, sizeof block)) > 0;)
+            text.append(block, static_cast<std::size_t>(n));
+        return text;
+    }
     void launch() {
         std::vector<std::string> arguments{
             "etcd",
@@ -146,6 +160,7 @@ public:
             }));
         }
         for (const auto& member : members_) member->wait_until_it_listens();
+        for (const auto& member : members_) member->wait_until_it_works();
     }
     EtcdServer& operator[](std::size_t index) { return *members_[index]; }
     std::size_t size() const { return members_.size(); }
