@@ -256,5 +256,32 @@ TEST_F(EtcdScale, ChurnUnderLoadEndsInTheRightSetEverywhere) {
     EXPECT_RUNS(third.loops(), others.close());
 }
 
+constexpr std::size_t records = 4'000;
+
+Task<> publish_all(Discovery* discovery, std::vector<Registration>* made) {
+    auto lease = co_await discovery->store()->grant_lease({});
+    co_await each_of(made->size(), [&](std::size_t i) {
+        return publish(discovery, lease, first_new + i, &(*made)[i]);
+    });
+    for (const auto& registration : *made) {
+        while (registration.state() != RegistrationState::registered) co_await sleep_for(1ms);
+    }
+}
+
+/// What a process guards it is told of by etcd, and so of what it writes itself. However the
+/// answers to its writes and the news of them overtake one another, few of them come again.
+TEST_F(EtcdScale, AProcessOfThousandsOfRecordsIsToldOfEachAboutOnce) {
+    constexpr auto* events_sent = "etcd_debugging_mvcc_events_total";
+    std::vector<Registration> made(records);
+    const auto before = server.metric(events_sent);
+    const auto begun = Time::now();
+    EXPECT_RUNS(writer.loops(), publish_all(&publisher, &made));
+    const auto took = Time::now() - begun;
+    const auto told = server.metric(events_sent) - before;
+    std::printf("%zu records: %.0f ms, %zu events\n", records, milliseconds(took), told);
+    EXPECT_LT(told, 2 * records);
+    EXPECT_LT(took, 10s * slowdown);
+}
+
 }  // namespace
 }  // namespace stator::discovery

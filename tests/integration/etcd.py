@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -15,10 +16,18 @@ import urllib.request
 
 
 def free_ports(count):
-    """Ports that are free now: all are bound before any is given back."""
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
+    """Ports that are free now: all are bound before any is given back.
+
+    Of those that the kernel gives to nobody who connects or asks for any port, so that a server that is started again
+    finds its own still free.
+    """
+    chosen_by_kernel = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    sockets = []
+    while len(sockets) < count:
+        made = socket.socket()
+        with contextlib.suppress(OSError):
+            made.bind(("127.0.0.1", random.randrange(chosen_by_kernel // 2, chosen_by_kernel)))
+            sockets.append(made)
     ports = [each.getsockname()[1] for each in sockets]
     for each in sockets:
         each.close()

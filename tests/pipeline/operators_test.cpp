@@ -95,7 +95,7 @@ TEST(Buffer, ReadsAheadAndKeepsTheOrder) {
         int made = 0;
         const auto service = frontend<int, int>()
                                  .link(buffer(4, scope))
-                                 .link([&made](Context, int last) -> Stream<int> {
+                                 .link([&made](this auto, Context, int last) -> Stream<int> {
                                      for (int i = 1; i <= last; ++i) {
                                          made = i;
                                          co_yield int{i};
@@ -133,7 +133,7 @@ TEST(Buffer, DroppingTheAnswerEndsWhatReadsAheadAndThePipelineWithIt) {
         {
             const auto service = frontend<int, int>()
                                      .link(buffer(2, scope))
-                                     .link([alive](Context, int) -> Stream<int> {
+                                     .link([alive](this auto, Context, int) -> Stream<int> {
                                          co_yield 1;
                                          co_await sleep_for(1h);
                                          co_yield int{*alive};
@@ -253,7 +253,7 @@ TEST(Retry, OfASingleAnswer) {
         auto calls = std::make_shared<int>();
         const auto service = frontend<int, Task<int>>()
                                  .link(retry(fast(3)))
-                                 .link([calls](Context, int n) -> Task<int> {
+                                 .link([calls](this auto, Context, int n) -> Task<int> {
                                      if (++*calls < 3) throw Error{ErrorCode::overloaded, ""};
                                      co_return int{n};
                                  });

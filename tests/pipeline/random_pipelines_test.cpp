@@ -131,7 +131,7 @@ void one_run(std::uint64_t seed) {
     run.plan.fate = static_cast<Fate>(random.below(6));
     run.plan.pause_every = 1 + static_cast<int>(random.below(5));
     Seen seen;
-    on_a_loop([&]() -> Task<> {
+    on_a_loop([&](this auto) -> Task<> {
         TaskScope scope;
         auto engine = random_pipeline(random, run, scope);
         {

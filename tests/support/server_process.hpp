@@ -13,6 +13,8 @@
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <random>
 #include <string>
 #include <utility>
 #include <vector>
@@ -48,18 +50,24 @@ private:
     bool connected_ = false;
 };
 
-/// Ports that are free now: all are bound before any is given back.
+/// Ports that are free now: all are bound before any is given back. Of those that the kernel gives
+/// to nobody who connects or asks for any port, so that a server that is started again finds its
+/// own still free.
 inline std::vector<std::uint16_t> free_ports(std::size_t count) {
+    std::uint16_t chosen_by_kernel = 0;
+    std::ifstream{"/proc/sys/net/ipv4/ip_local_port_range"} >> chosen_by_kernel;
+    if (chosen_by_kernel < 2) std::abort();
+    std::random_device random;
+    std::uniform_int_distribution<int> any(chosen_by_kernel / 2, chosen_by_kernel - 1);
     std::vector<std::uint16_t> ports;
     std::vector<int> sockets;
-    for (std::size_t i = 0; i < count; ++i) {
+    while (ports.size() < count) {
+        const auto port = static_cast<std::uint16_t>(any(random));
         const int made = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        auto address = loopback(0);
-        socklen_t size = sizeof address;
-        auto* const any = reinterpret_cast<sockaddr*>(&address);
-        if (::bind(made, any, size) != 0 || ::getsockname(made, any, &size) != 0) std::abort();
-        ports.push_back(ntohs(address.sin_port));
+        const auto address = loopback(port);
         sockets.push_back(made);
+        if (::bind(made, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0)
+            ports.push_back(port);
     }
     for (const int made : sockets) ::close(made);
     return ports;
