@@ -252,12 +252,12 @@ Task<> KeyValueStore::renew_at_once(std::shared_ptr<LeaseBody> lease) {
 }
 
 /// The life of a lease: renewals until its token fires, then the removal of its keys. The removal
-/// is shielded: it must happen when the store's scope ends, too, and is bounded instead.
+/// must happen when the store's scope ends, too, and is bounded instead.
 Task<> KeyValueStore::keep_alive(std::shared_ptr<LeaseBody> lease) {
     while (co_await sleep_until(lease->next_renewal(), lease->token))
         (void)co_await as_result(with_token(lease->token, renew(lease)));
     const auto until = earliest(Deadline::in(revoke_timeout), close_by_);
-    auto outcome = co_await as_result(shielded(with_deadline(until, do_revoke(lease))));
+    auto outcome = co_await as_result(with_token(leaving_, with_deadline(until, do_revoke(lease))));
     lease->set_state(LeaseState::revoked);
     std::erase(leases_, lease);
     if (!outcome)
@@ -280,6 +280,8 @@ Task<> KeyValueStore::close_here(Deadline deadline) {
         co_return;
     }
     close_by_ = deadline;
+    TaskScope in_time;
+    if (!deadline.is_never()) in_time.spawn(leave_at(deadline));
     const auto leases = leases_;
     for (const auto& lease : leases) lease->token.cancel(CancelReason::shutdown);
     for (const auto& item : sessions_) {
@@ -289,7 +291,14 @@ Task<> KeyValueStore::close_here(Deadline deadline) {
     co_await scope_.close(CancelReason::shutdown);
     (void)co_await as_result(do_close());
     own_lease_ = nullptr;
+    co_await in_time.close(CancelReason::shutdown);
     closed_.set();
+}
+
+/// Removals may have begun before anybody knew when the store would be closed.
+Task<> KeyValueStore::leave_at(Deadline deadline) {
+    co_await sleep_until(deadline);
+    leaving_.cancel(CancelReason::shutdown);
 }
 
 }  // namespace stator::store

@@ -155,6 +155,24 @@ class Discovery(TestCase):
         self.etcd.start()
         worker.stderr.wait_for(r"^ready ")
 
+    def test_an_etcd_that_is_away_delays_no_end(self):
+        grace = 4
+        for name, leave in {"hangs": self.etcd.pause, "is dead": self.etcd.kill}.items():
+            for busy in (False, True):
+                with self.subTest(name, busy=busy):
+                    worker = self.members.serve(DYN_WORKER_GRACEFUL_SHUTDOWN_TIMEOUT=str(grace))
+                    if busy:
+                        load = self.members.start_call({"items": 1000, "delay_ms": 50})
+                        load.stdout.wait_for("worker")
+                    leave()
+                    asked = worker.terminate()
+                    self.assertEqual(worker.wait(), 0, worker.stderr_tail())
+                    self.assertLess(time.monotonic() - asked, grace)
+                    if busy:
+                        load.kill()
+                self.etcd.resume() if name == "hangs" else self.etcd.start()
+                self.etcd.wait_until_it_works()
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -132,6 +132,28 @@ TEST(EtcdOutage, ALeaseThatRanOutIsReplacedAndItsKeysComeBack) {
     EXPECT_EQ(b.loops().run(count(b.store())), 0U);
 }
 
+/// Not by its own time either.
+Task<> give_up_in_time(Store store, Lease lease) {
+    const auto given_up = co_await as_result(with_deadline(Deadline::in(100ms), lease.revoke()));
+    EXPECT_FALSE(given_up);
+    const auto begun = std::chrono::steady_clock::now();
+    co_await store->close(Deadline::in(200ms));
+    EXPECT_LT(std::chrono::steady_clock::now() - begun, 2s);
+}
+
+/// The removal began when nobody knew yet when the store would be closed.
+TEST(EtcdOutage, ARemovalThatIsUnderWayDelaysNoClosing) {
+    EtcdServer server;
+    auto patient = quick({server.url()});
+    patient.call_timeout = 10s;
+    Party a{patient};
+    auto mine = a.loops().run(begin(a.store(), 2));
+    ASSERT_TRUE(mine) << mine.error().what();
+    server.pause();
+    EXPECT_RUNS(a.loops(), give_up_in_time(a.store(), mine->lease));
+    server.resume();
+}
+
 /// Ends the lease behind its holder's back, after writing one of its keys so that it stays.
 Task<> lose(Store holder, Lease lease, EtcdClient other, std::string key, std::string value) {
     const auto id = co_await holder->server_lease(lease);

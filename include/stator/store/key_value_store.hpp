@@ -166,6 +166,7 @@ private:
         co_return co_await on_loop(loop_, std::move(work));
     }
     Task<> close_here(Deadline deadline);
+    Task<> leave_at(Deadline deadline);
     Task<> renew_at_once(std::shared_ptr<LeaseBody> lease);
     Task<> keep_alive(std::shared_ptr<LeaseBody> lease);
     Task<Session> open_session_here(SessionOptions options);
@@ -174,7 +175,8 @@ private:
 
     Loop& loop_;
     std::atomic<bool> closing_{false};
-    Deadline close_by_;  // on the loop, as what follows
+    Deadline close_by_;                                           // on the loop, as what follows
+    const CancellationToken leaving_{CancellationToken::make()};  // ends what close waits for
     std::vector<std::shared_ptr<LeaseBody>> leases_;
     std::vector<std::weak_ptr<SessionBody>> sessions_;
     std::shared_ptr<LeaseBody> own_lease_;  // of keys that were written without one
