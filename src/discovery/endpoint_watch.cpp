@@ -141,18 +141,22 @@ Task<> EndpointWatch::Core::tend() {
             sooner = sooner_;
             until = Deadline::at(planned_);
         }
-        for (auto& instance : probes) parts_.scope->spawn(probe(std::move(instance)));
+        for (auto& instance : probes)
+            parts_.scope->spawn(probe(shared_from_this(), std::move(instance)));
         co_await sleep_until(until, sooner);
     }
 }
 
-Task<> EndpointWatch::Core::probe(std::shared_ptr<const Instance> instance) {
-    const auto self = shared_from_this();
-    const auto deadline = Deadline::in(parts_.options.probe_timeout);
+/// It may begin when nothing else holds the core any more.
+Task<> EndpointWatch::Core::probe(
+    std::shared_ptr<Core> core, std::shared_ptr<const Instance> instance
+) {
+    const auto& options = core->parts_.options;
+    const auto deadline = Deadline::in(options.probe_timeout);
     const auto reached = co_await as_result(
-        with_token(token, with_deadline(deadline, parts_.options.prober(instance)))
+        with_token(core->token, with_deadline(deadline, options.prober(instance)))
     );
-    report(instance->id, reached && *reached ? LinkEvent::healthy : LinkEvent::refused);
+    core->report(instance->id, reached && *reached ? LinkEvent::healthy : LinkEvent::refused);
 }
 
 void EndpointWatch::Core::report(InstanceId id, LinkEvent event) {

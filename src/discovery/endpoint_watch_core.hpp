@@ -46,7 +46,7 @@ private:
     Task<> follow();
     Task<> follow_once(bool* begun);
     Task<> tend();
-    Task<> probe(std::shared_ptr<const Instance> instance);
+    static Task<> probe(std::shared_ptr<Core> core, std::shared_ptr<const Instance> instance);
     void apply(store::WatchEvent event);
     std::optional<MemberTable::Record> decode(store::Entry entry);
     TimePoint now() const noexcept { return parts_.store->loop().now(); }
