@@ -116,9 +116,10 @@ Task<> ClusterState::join_cluster() {
     // Whoever reaches etcd may reach us there, too.
     if (etcd_) local_host_ = co_await etcd_->local_address();
     if (config_.request_plane == settings::RequestPlane::nats) co_await connect_nats();
-    // Bound to the transports' token: it goes after the last request, and takes every key with it.
-    if (config_.primary_lease)
-        lease_ = co_await store_->grant_lease({.bound_to = runtime_.transports_token()});
+    // With the transports' token it goes after the last request, and takes every key with it.
+    const auto& end =
+        config_.revokes_first ? runtime_.primary_token() : runtime_.transports_token();
+    if (config_.primary_lease) lease_ = co_await store_->grant_lease({.bound_to = end});
     discovery::Discovery::Options options;
     options.routing.probing = true;
     options.prober = [self = weak_from_this()](std::shared_ptr<const discovery::Instance> instance
@@ -137,6 +138,8 @@ Task<> ClusterState::join_cluster() {
     collector_ =
         observe::metrics().add_collector([this](observe::Samples& samples) { collect(samples); });
     departure_.spawn_on(runtime_.secondary().loop(0), leave_when_asked());
+    if (lease_ && config_.ends_with_lease)
+        departure_.spawn_on(runtime_.secondary().loop(0), end_with_lease());
 }
 
 /// What is served leaves when everything is asked to end, whatever its owner does: also while every
@@ -145,6 +148,18 @@ Task<> ClusterState::leave_when_asked() {
     const auto root = runtime_.primary_token();
     co_await root.wait();
     co_await leave_all(runtime_.shutdown_deadline());
+}
+
+/// For who would rather be started again than be found again.
+Task<> ClusterState::end_with_lease() {
+    for (auto seen = lease_.version(); lease_.losses() == 0; seen = lease_.version())
+        co_await lease_.wait_past(seen);
+    sink().report(
+        Severity::error,
+        "stator::component",
+        "the lease of this process is lost: it ends, as worker.on_lease_lost says"
+    );
+    runtime_.shutdown();
 }
 
 Task<> ClusterState::leave_all(Deadline deadline) {

@@ -137,6 +137,7 @@ private:
     Task<std::shared_ptr<store::KeyValueStore>> open_store();
     Task<> join_cluster();
     Task<> leave_when_asked();
+    Task<> end_with_lease();
     Task<> leave_all(Deadline deadline);
     Task<> keep_fixed(std::vector<discovery::Instance> instances);
     Task<bool> probe(std::shared_ptr<const discovery::Instance> instance);

@@ -57,6 +57,8 @@ DistributedConfig DistributedConfig::from_settings(const settings::Settings& set
     config.dynamo.prologue_timeout = settings.tcp.prologue_timeout;
     config.dynamo.max_request = settings.tcp.max_message_size;
     config.settle = settings.worker.settle_time;
+    config.ends_with_lease = settings.worker.on_lease_lost == settings::OnLeaseLost::shutdown;
+    config.revokes_first = settings.worker.revoke == settings::RevokeTime::immediate;
     config.remote_control = settings.worker.remote_control;
     config.long_step = settings.runtime.long_step;
     config.max_dynamo_request = settings.tcp.max_message_size;

@@ -1,4 +1,6 @@
 // The settings of those who look after a process.
+#include <array>
+
 #include "settings/table.hpp"
 
 namespace stator::settings {
@@ -30,6 +32,33 @@ void add_control_keys(std::vector<Key>& keys) {
          "",
          "The soft limit of open descriptors is raised to this at start, or to the hard limit if "
          "that is less; 0: left as it is."}
+    );
+}
+
+void add_lease_keys(std::vector<Key>& keys) {
+    keys.push_back(
+        {"worker.on_lease_lost",
+         "",
+         {"DYN_WORKER_ON_LEASE_LOST"},
+         choice(
+             [](auto& s) -> auto& { return s.worker.on_lease_lost; },
+             std::array<std::string_view, 2>{"recover", "shutdown"}
+         ),
+         "",
+         "What a process does whose lease the store has dropped, or could not renew for as long as "
+         "it lasts: get a new one and publish everything again, or end as if it had been asked to."}
+    );
+    keys.push_back(
+        {"worker.revoke",
+         "",
+         {"DYN_WORKER_REVOKE"},
+         choice(
+             [](auto& s) -> auto& { return s.worker.revoke; },
+             std::array<std::string_view, 2>{"last", "immediate"}
+         ),
+         "",
+         "When a process that ends revokes its lease: after its requests, since locks and barriers "
+         "may hang on it, or as soon as it is asked to end."}
     );
 }
 

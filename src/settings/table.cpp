@@ -744,6 +744,7 @@ const std::vector<Key>& all_keys() {
         add_compute_keys(made);
         add_stall_keys(made);
         add_worker_keys(made);
+        add_lease_keys(made);
         add_control_keys(made);
         add_system_keys(made);
         add_system_rule_keys(made);

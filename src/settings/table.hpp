@@ -28,6 +28,7 @@ const std::vector<Key>& all_keys();
 
 // Parts of it, each in its place.
 void add_control_keys(std::vector<Key>& keys);
+void add_lease_keys(std::vector<Key>& keys);
 void add_logging_keys(std::vector<Key>& keys);
 void add_log_shipping_keys(std::vector<Key>& keys);
 

@@ -222,6 +222,7 @@ Task<> KeyValueStore::renew(std::shared_ptr<LeaseBody> lease) {
     const auto begun = loop_.now();
     sink().gauge("lease_slack_seconds", std::chrono::duration<double>{lease->slack(begun)}.count());
     lease->attempted(begun);
+    if (lease->slack(begun) == Duration::zero()) lease->lose();
     auto outcome = co_await as_result(do_refresh(lease));
     if (outcome) {
         lease->renewed(begun);

@@ -41,6 +41,12 @@ bool LeaseBody::set_state(LeaseState state) noexcept {
     return true;
 }
 
+void LeaseBody::lose() noexcept {
+    if (is_lost_.exchange(true, std::memory_order_relaxed)) return;
+    losses_.fetch_add(1, std::memory_order_relaxed);
+    changes_.advance();
+}
+
 bool LeaseBody::set_lost(const std::string& key, bool lost) {
     {
         const std::lock_guard guard{lost_lock_};
@@ -62,6 +68,7 @@ void LeaseBody::attempted(TimePoint when) noexcept {
 
 void LeaseBody::renewed(TimePoint when) noexcept {
     renewed_at_.store(when.time_since_epoch().count(), std::memory_order_relaxed);
+    is_lost_.store(false, std::memory_order_relaxed);
 }
 
 Deadline LeaseBody::next_renewal() const noexcept {
@@ -92,6 +99,7 @@ std::uint64_t Lease::id() const noexcept { return body_ ? body_->terms.id : 0; }
 Duration Lease::ttl() const noexcept { return body_ ? body_->terms.ttl : Duration::zero(); }
 LeaseState Lease::state() const noexcept { return body_ ? body_->state() : LeaseState::alive; }
 std::uint64_t Lease::recoveries() const noexcept { return body_ ? body_->recoveries() : 0; }
+std::uint64_t Lease::losses() const noexcept { return body_ ? body_->losses() : 0; }
 
 Duration Lease::slack() const noexcept {
     return body_ ? body_->slack(Clock::current().now()) : Duration::max();

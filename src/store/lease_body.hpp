@@ -45,6 +45,9 @@ public:
     std::uint64_t recoveries() const noexcept {
         return recoveries_.load(std::memory_order_relaxed);
     }
+    /// The backend has dropped it, or may have: counted once until it is renewed.
+    void lose() noexcept;
+    std::uint64_t losses() const noexcept { return losses_.load(std::memory_order_relaxed); }
     VersionGate& changes() noexcept { return changes_; }
 
     /// Somebody else holds the key, or no longer; true if that is a change.
@@ -64,6 +67,8 @@ public:
 private:
     std::atomic<LeaseState> state_{LeaseState::alive};
     std::atomic<std::uint64_t> recoveries_{0};
+    std::atomic<std::uint64_t> losses_{0};
+    std::atomic<bool> is_lost_{false};
     std::atomic<Duration::rep> attempted_at_;
     std::atomic<Duration::rep> renewed_at_;
     VersionGate changes_;

@@ -155,6 +155,43 @@ class Discovery(TestCase):
         self.etcd.start()
         worker.stderr.wait_for(r"^ready ")
 
+    def test_a_worker_ends_with_its_lease_if_that_is_wished(self):
+        for name in ("taken away", "not renewed"):
+            with self.subTest(name):
+                one = self.members.serve(DYN_WORKER_ON_LEASE_LOST="shutdown")
+                other = self.members.serve()
+                if name == "taken away":
+                    for lease in self.leases():
+                        self.etcd.control("lease", "revoke", f"{lease['id']:x}")
+                else:
+                    self.etcd.pause()
+                self.assertEqual(one.wait(), 0, one.stderr_tail())
+                self.assertRegex(one.stderr.text(), "the lease of this process is lost")
+                self.etcd.resume()
+                (instance,) = other.instance_ids()
+                key = f"v1/instances/demo/backend/generate/{instance}"
+                eventually(lambda: self.etcd.keys() == [key], "the record of the other one")
+                other.terminate()
+                self.assertEqual(other.wait(), 0, other.stderr_tail())
+
+    def leases(self):
+        return json.loads(self.etcd.control("lease", "list", "--write-out=json")).get("leases") or []
+
+    def test_a_lease_is_revoked_when_it_is_told_to_be(self):
+        for when, left in {"last": 1, "immediate": 0}.items():
+            with self.subTest(when):
+                worker = self.members.serve(DYN_WORKER_REVOKE=when)
+                load = self.members.start_call({"items": 60, "delay_ms": 50})
+                load.stdout.wait_for("worker")
+                worker.terminate()
+                eventually(lambda: not self.etcd.keys(), "the end of the record")
+                worker.stderr.wait_for("finish: ")
+                self.assertEqual(len(self.leases()), left)
+                self.assert_ended(load, 0)
+                self.assertEqual(len(load.items()), 60)
+                self.assertEqual(worker.wait(), 0, worker.stderr_tail())
+                self.assertEqual(self.leases(), [])
+
     def test_an_etcd_that_is_away_delays_no_end(self):
         grace = 4
         for name, leave in {"hangs": self.etcd.pause, "is dead": self.etcd.kill}.items():

@@ -212,6 +212,8 @@ TEST(Settings, every_setting_can_be_set_by_variable_and_by_file) {
          "0.5"},
         {"worker.settle_time", "DYN_WORKER_SETTLE_TIME", "250ms", "250ms", "'250ms'"},
         {"worker.remote_control", "DYN_WORKER_REMOTE_CONTROL", "1", "true", "true"},
+        {"worker.on_lease_lost", "DYN_WORKER_ON_LEASE_LOST", "shutdown", "shutdown", "'shutdown'"},
+        {"worker.revoke", "DYN_WORKER_REVOKE", "immediate", "immediate", "'immediate'"},
         {"worker.descriptor_limit", "DYN_WORKER_DESCRIPTOR_LIMIT", "4096", "4096", "4096"},
         {"system.host", "DYN_SYSTEM_HOST", "::1", "::1", "'::1'"},
         {"system.port", "DYN_SYSTEM_PORT", "0", "0", "0"},

@@ -51,6 +51,11 @@ struct DistributedConfig {
     /// False for tools that publish nothing: there is no lease to grant, renew and revoke. What is
     /// served all the same hangs on one that the store grants then.
     bool primary_lease = true;
+    /// The runtime is asked to end once that lease is lost (Lease::losses), instead of going on
+    /// with a new one.
+    bool ends_with_lease = false;
+    /// That lease is revoked as soon as the runtime is asked to end, not after the last request.
+    bool revokes_first = false;
     /// The id of this process's endpoints unless an endpoint has its own; none: drawn at connect.
     InstanceId instance_id{};
     Duration connect_timeout = std::chrono::seconds{5};

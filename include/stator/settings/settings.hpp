@@ -23,6 +23,8 @@ enum class RequestPlane : std::uint8_t { tcp, nats };
 enum class EventPlane : std::uint8_t { zmq, nats };
 enum class RequestCodec : std::uint8_t { msgpack, json };
 enum class HealthStatus : std::uint8_t { notready, ready };
+enum class OnLeaseLost : std::uint8_t { recover, shutdown };
+enum class RevokeTime : std::uint8_t { last, immediate };
 
 inline std::size_t core_count() noexcept {
     return std::max(1U, std::thread::hardware_concurrency());
@@ -51,6 +53,10 @@ struct WorkerSettings {
     Duration settle_time = std::chrono::seconds{1};
     /// Others may drain and resume what is served here.
     bool remote_control = false;
+    /// What a process does whose lease was dropped, or not renewed for as long as it lasts.
+    OnLeaseLost on_lease_lost = OnLeaseLost::recover;
+    /// When a process that ends revokes its lease: after its requests, or before anything else.
+    RevokeTime revoke = RevokeTime::last;
     /// The soft limit of descriptors is raised to it; 0: left as it is.
     std::uint64_t descriptor_limit = std::uint64_t{1} << 20U;
 };

@@ -49,6 +49,9 @@ public:
     LeaseState state() const noexcept;
     /// How often `recovering` was entered.
     std::uint64_t recoveries() const noexcept;
+    /// How often its keys were lost all at once: the backend had dropped the lease, or it was not
+    /// renewed for as long as it lasts. Counted once until it is renewed.
+    std::uint64_t losses() const noexcept;
     /// Time until the backend may drop the keys if nothing is renewed; zero when overdue.
     Duration slack() const noexcept;
     /// When the store renews it next.
@@ -67,7 +70,7 @@ public:
     /// Whether somebody else has taken the key over: it is theirs until they let go of it, and
     /// comes back to this lease then.
     bool lost(const std::string& key) const;
-    /// Counts changes: of the state, and of what is lost to others.
+    /// Counts changes: of the state, of what is lost to others, and losses of all keys.
     std::uint64_t version() const noexcept;
     /// Returns once `version` is above `seen`. Cancel safety: throws `cancelled`.
     Task<> wait_past(std::uint64_t seen) const;

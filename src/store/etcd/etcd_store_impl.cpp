@@ -126,6 +126,7 @@ Task<> EtcdStore::Impl::refresh(Body lease) {
 /// The lease is lost: a new one, and every key again under it.
 Task<> EtcdStore::Impl::recover(Body lease, Held mine) {
     lease->set_state(LeaseState::recovering);
+    lease->lose();
     sink().count("store_leases_lost_total", 1);
     const auto asked = Clock::current().now();
     const auto granted = co_await link->call(etcd::GrantRequest{.ttl = mine->ttl});
