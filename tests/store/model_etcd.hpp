@@ -53,6 +53,7 @@ public:
     bool down = false;
     double request_lost = 0;  ///< the part of the calls that never come in
     double answer_lost = 0;   ///< the part that is done, and nobody is told
+    Duration answer_takes{};  ///< more than it takes anyway, of what is asked from now on
     /// How long keys of a lease that has run out may still be there.
     Duration slow_expiry{};
 
@@ -126,6 +127,8 @@ public:
         const auto found = leases_.find(lease);
         return found != leases_.end() && now() < found->second.ends;
     }
+    /// Of the latest change.
+    std::int64_t revision() const { return revision_; }
     std::size_t watches() const {
         std::size_t count = 0;
         for (const auto& weak : streams_) {
@@ -133,6 +136,8 @@ public:
         }
         return count;
     }
+    /// How many times somebody has asked for a lease to live on.
+    std::size_t renewals = 0;
     /// Told of what a client is about to write over or remove.
     std::function<void(const EtcdEntry& before, const std::string* value)> on_replaced;
 
@@ -265,13 +270,16 @@ private:
     template <class Request, class Done>
     Task<> serve(Request request, Duration timeout, Done done) {
         const auto begun = now();
+        const auto slow = answer_takes;
         co_await sleep_for(some(5ms));
         const bool lost = scheduler_.random().unit() < request_lost;
         if (down && !lost) co_return done({.status = {14, "failed to connect"}, .reply = {}});
         if (!lost) {
             auto answer = apply(request);
-            co_await sleep_for(some(5ms));
-            if (scheduler_.random().unit() >= answer_lost) co_return done(std::move(answer));
+            co_await sleep_for(some(5ms) + slow);
+            const bool in_time = now() - begun <= timeout;
+            if (scheduler_.random().unit() >= answer_lost && in_time)
+                co_return done(std::move(answer));
         }
         co_await sleep_until(Deadline::at(begun + timeout));
         done({.status = {4, "deadline exceeded"}, .reply = {}});
@@ -313,25 +321,33 @@ private:
     store::EtcdOperationReply run(const store::EtcdOperation& operation) {
         using Kind = store::EtcdOperation::Kind;
         store::EtcdOperationReply reply;
-        const auto before = find(operation.key);
-        if (operation.kind == Kind::get) {
-            auto at = state_.lower_bound(operation.key);
-            for (; at != state_.end(); ++at) {
-                const bool inside = operation.range_end.empty() ? at->first == operation.key
-                                                                : at->first < operation.range_end;
-                if (!inside) break;
-                reply.entries.push_back(at->second);
-            }
-            reply.count = static_cast<std::int64_t>(reply.entries.size());
-        } else if (operation.kind == Kind::put) {
+        if (operation.kind == Kind::put) {
+            const auto before = find(operation.key);
             if (before && on_replaced) on_replaced(*before, &operation.value);
             write(operation.key, operation.value, operation.lease);
-        } else if (before) {
-            if (on_replaced) on_replaced(*before, nullptr);
-            erase(operation.key);
-            reply.count = 1;
+            return reply;
+        }
+        auto found = range_of(operation);
+        reply.count = static_cast<std::int64_t>(found.size());
+        if (operation.kind == Kind::get) {
+            reply.entries = std::move(found);
+            return reply;
+        }
+        for (const auto& entry : found) {
+            if (on_replaced) on_replaced(entry, nullptr);
+            erase(entry.key);
         }
         return reply;
+    }
+    std::vector<EtcdEntry> range_of(const store::EtcdOperation& operation) const {
+        std::vector<EtcdEntry> found;
+        for (auto at = state_.lower_bound(operation.key); at != state_.end(); ++at) {
+            const bool inside = operation.range_end.empty() ? at->first == operation.key
+                                                            : at->first < operation.range_end;
+            if (!inside) break;
+            found.push_back(at->second);
+        }
+        return found;
     }
     etcd::Answer<etcd::GrantReply> apply(const etcd::GrantRequest& request) {
         const auto id = static_cast<std::int64_t>(scheduler_.random()() >> 1U);
@@ -345,6 +361,7 @@ private:
         return {.status = {}, .reply = {header()}};
     }
     etcd::Answer<etcd::KeepAliveReply> apply(const etcd::KeepAliveRequest& request) {
+        ++renewals;
         if (!lives(request.lease)) return {.status = {}, .reply = {.header = header(), .ttl = 0}};
         auto& lease = leases_[request.lease];
         lease.ends = now() + std::chrono::seconds{lease.ttl};
