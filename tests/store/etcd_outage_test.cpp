@@ -196,6 +196,28 @@ TEST(EtcdOutage, AKeyThatOthersHaveWrittenSinceIsLeftToThem) {
     EXPECT_EQ(b.loops().run(count(b.store())), 1U);
 }
 
+Task<std::int64_t> changes_of(EtcdClient client, std::string key) {
+    co_return (co_await client.get(std::move(key))).value_or(EtcdEntry{}).version;
+}
+
+TEST(EtcdOutage, OfTwoThatKeepAKeyWithOneValueNobodyTakesItBack) {
+    test::RecordingSink sink;
+    EtcdServer server;
+    Party a{quick({server.url()})};
+    Party b{quick({server.url()})};
+    EXPECT_RUNS(a.loops(), a.store()->put("v1/test/k", "yes"));
+    EXPECT_RUNS(b.loops(), b.store()->put("v1/test/k", "yes"));
+    for (const auto until = Deadline::in(test::patience);
+         sink.warnings("somebody else's") == 0 && !until.passed();)
+        std::this_thread::sleep_for(10ms);
+    EXPECT_EQ(sink.warnings("somebody else's"), 1U);
+    EXPECT_EQ(b.loops().run(changes_of(b.store()->client(), "v1/test/k")), 2);
+    b.close(Deadline::in(5s));
+    auto watch = a.loops().run(a.store()->watch("v1/test/"));
+    ASSERT_TRUE(watch) << watch.error().what();
+    EXPECT_EQ(a.loops().run(until_known(&*watch, "v1/test/k")), 1U) << "it is the first's again";
+}
+
 /// Of the write that finds the lease gone, the caller sees nothing.
 Task<> write_under_lost(Store holder, Lease lease, EtcdClient other) {
     co_await other.revoke_lease(co_await holder->server_lease(lease));

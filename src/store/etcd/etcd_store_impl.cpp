@@ -196,8 +196,7 @@ Task<> EtcdStore::Impl::remove_kept(Held mine, Entry entry) {
         const auto reply = co_await link->call(std::move(removal));
         const auto* const now = reply.succeeded ? nullptr : entry_in(reply);
         if (now == nullptr) co_return;
-        const bool copied = now->lease == 0 && now->value == entry.value;
-        if (!copied && !mine->ids.contains(now->lease)) co_return;
+        if (!mine->wrote(*now, entry.value)) co_return;
         condition = EtcdCondition::unchanged_since(entry.key, now->mod_revision);
     }
 }
@@ -232,9 +231,7 @@ Task<> EtcdStore::Impl::publish_one(Body lease, Held mine, std::string key) {
             condition = EtcdCondition::absent(key);
         } else if (now->lease == mine->id) {
             co_return is_ours_again(key, lease);  // written here meanwhile
-        } else if (now->value == entry.value || mine->ids.contains(now->lease)) {
-            // Ours: under what the lease was before, or with a value that names this very process,
-            // as a record's epoch does (a write whose answer was lost, a copy without leases).
+        } else if (mine->wrote(*now, entry.value)) {
             condition = EtcdCondition::unchanged_since(key, now->mod_revision);
         } else {
             co_return leave_to_others(key, lease);

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "stator/runtime/semaphore.hpp"
+#include "stator/store/etcd_transaction.hpp"
 #include "store/lease_body.hpp"
 
 namespace stator::store::etcd {
@@ -32,6 +33,12 @@ struct HeldLease {
     std::map<std::string, TimePoint> unanswered;
     Semaphore turn{1};  ///< of what renews, recovers or revokes
 
+    /// Whether that was written here: it hangs on what the lease is or was, or has our value and
+    /// hangs on none, as in a copy without leases. Another's lease is another's claim, whatever the
+    /// value.
+    bool wrote(const EtcdEntry& now, const std::string& value) const {
+        return ids.contains(now.lease) || (now.lease == 0 && now.value == value);
+    }
     void becomes(std::int64_t fresh) {
         id = fresh;
         ids.insert(fresh);

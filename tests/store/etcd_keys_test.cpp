@@ -1,0 +1,139 @@
+// Who has which key of etcd, and what its watches tell: the store over a model of etcd.
+#include <functional>
+#include <optional>
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include "stator/base/random.hpp"
+#include "stator/runtime/combinators.hpp"
+#include "tests/store/model_etcd.hpp"
+#include "tests/store/store_fixture.hpp"
+
+namespace stator::store {
+namespace {
+
+using namespace std::chrono_literals;
+using stator::testing::for_each_seed;
+using stator::testing::SeededScheduler;
+using test::describe;
+using test::error_of;
+using test::ModelEtcd;
+using test::next_event;
+using test::require;
+using Store = std::shared_ptr<EtcdStore>;
+
+constexpr auto key = "v1/test/k";
+
+class World {
+public:
+    explicit World(std::uint64_t seed) : scheduler{seed, 3}, etcd{scheduler} {
+        thread_random() = Random{seed};  // of pauses
+    }
+
+    /// As a process of its own has one.
+    Task<Store> open() {
+        EtcdOptions options;
+        options.endpoints = {"http://127.0.0.1:1"};
+        options.lease_ttl = 10s;
+        options.call_timeout = 5s;
+        auto link = std::make_shared<etcd::Link>(std::move(options), etcd.dial());
+        Loop& loop = scheduler.loop(0);
+        auto opened = co_await on_loop(loop, EtcdStoreAccess::open(&loop, std::move(link)));
+        stores.push_back(opened);
+        co_return opened;
+    }
+    std::string value() const { return etcd.find(key).value_or(EtcdEntry{}).value; }
+
+    test::RecordingSink sink;
+    SeededScheduler scheduler;
+    ModelEtcd etcd;
+    std::vector<Store> stores;
+    bool over = false;
+};
+
+using Body = std::function<Task<>(World*)>;
+
+Task<> live(World* world, Body body) {
+    auto outcome = co_await as_result(body(world));
+    world->etcd.down = false;
+    world->etcd.answer_lost = 0;
+    world->etcd.answer_takes = {};
+    for (const auto& store : std::exchange(world->stores, {}))
+        co_await store->close(Deadline::in(5s));
+    world->over = true;
+    if (!outcome) throw outcome.error();
+}
+
+void for_worlds(std::uint64_t seeds, const Body& body) {
+    EXPECT_NO_THROW(for_each_seed(seeds, [&](std::uint64_t seed) {
+        World world{seed};
+        world.scheduler.spawn(2, world.etcd.live(&world.over));
+        world.scheduler.spawn(1, live(&world, body));
+        world.scheduler.run_to_end(5'000'000);
+    }));
+}
+
+// --- a key that two keep
+
+Task<> require_whose(World* world, Store store, Lease lease) {
+    const auto entry = world->etcd.find(key);
+    require(entry.has_value(), "the key is not there");
+    require(entry->lease == co_await store->server_lease(lease), "it hangs on another lease");
+    require(!lease.lost(key), "its owner does not know");
+}
+
+Task<> require_quiet(World* world, Duration how_long) {
+    const auto before = world->etcd.revision();
+    co_await sleep_for(how_long);
+    const auto changes = world->etcd.revision() - before;
+    require(changes == 0, fmt::format("{} changes, and nobody has asked for any", changes));
+}
+
+Task<> keep_equal_values(World* world) {
+    const auto a = co_await world->open();
+    const auto b = co_await world->open();
+    const auto of_a = co_await a->grant_lease({});
+    const auto of_b = co_await b->grant_lease({});
+    co_await a->put(key, "yes", of_a);
+    co_await b->put(key, "yes", of_b);
+    co_await sleep_for(200ms);
+    co_await require_quiet(world, 20s);
+    co_await require_whose(world, b, of_b);
+    require(of_a.lost(key), "the first is not told");
+    require(of_a.state() == LeaseState::alive, "its lease is not alive");
+    require(world->sink.counted("store_keys_lost_total") == 1, "it is lost once");
+    co_await of_b.revoke();
+    co_await sleep_for(200ms);
+    co_await require_whose(world, a, of_a);
+}
+
+TEST(EtcdKeys, OfTwoThatKeepAKeyWithOneValueTheLastHasItUntilItLetsGo) {
+    for_worlds(50, keep_equal_values);
+}
+
+Task<> keep_after_a_restoration(World* world) {
+    const auto a = co_await world->open();
+    const auto b = co_await world->open();
+    const auto of_a = co_await a->grant_lease({});
+    const auto of_b = co_await b->grant_lease({});
+    co_await a->put(key, "yes", of_a);
+    co_await b->put(key, "yes", of_b);
+    co_await sleep_for(200ms);
+    const auto copy = world->etcd.copy();
+    world->etcd.put("v1/other", "later");
+    world->etcd.restore(copy, false);
+    co_await sleep_for(5s);
+    co_await require_quiet(world, 20s);
+    require(of_a.lost(key) != of_b.lost(key), "it is not one's");
+    if (of_a.lost(key)) {
+        co_await require_whose(world, b, of_b);
+    } else {
+        co_await require_whose(world, a, of_a);
+    }
+}
+
+TEST(EtcdKeys, OfACopyWithoutLeasesOneOfThemHasIt) { for_worlds(50, keep_after_a_restoration); }
+
+}  // namespace
+}  // namespace stator::store
