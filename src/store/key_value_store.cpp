@@ -247,8 +247,19 @@ void KeyValueStore::renew_soon(const std::shared_ptr<LeaseBody>& lease) {
     scope_.spawn(renew_at_once(lease));
 }
 
+namespace {
+
+Task<Permit> turn_to_renew(std::shared_ptr<LeaseBody> lease) {
+    co_return co_await lease->renewal_turn.acquire();
+}
+
+}  // namespace
+
+/// Two at a time at most, one of which waits, however often the keys change meanwhile.
 Task<> KeyValueStore::renew_at_once(std::shared_ptr<LeaseBody> lease) {
+    const auto turn = co_await as_result(with_token(lease->token, turn_to_renew(lease)));
     lease->renewal_due = false;
+    if (!turn) co_return;
     (void)co_await as_result(with_token(lease->token, renew(lease)));
 }
 

@@ -67,7 +67,10 @@ void LeaseBody::attempted(TimePoint when) noexcept {
 }
 
 void LeaseBody::renewed(TimePoint when) noexcept {
-    renewed_at_.store(when.time_since_epoch().count(), std::memory_order_relaxed);
+    // A renewal that has waited for another was begun before that one.
+    const auto known = renewed_at_.load(std::memory_order_relaxed);
+    const auto at = std::max(known, when.time_since_epoch().count());
+    renewed_at_.store(at, std::memory_order_relaxed);
     is_lost_.store(false, std::memory_order_relaxed);
 }
 

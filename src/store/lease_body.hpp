@@ -12,6 +12,7 @@
 
 #include "stator/base/error.hpp"
 #include "stator/runtime/event.hpp"
+#include "stator/runtime/semaphore.hpp"
 #include "stator/runtime/version_gate.hpp"
 #include "stator/store/lease.hpp"
 
@@ -19,8 +20,8 @@ namespace stator::store {
 
 class KeyValueStore;
 
-/// Thread-safe apart from `keys` and `renewal_due`, which belong to the store's loop. Kept by the
-/// handles and by the store's keep-alive, whichever is longer.
+/// Thread-safe apart from `keys` and what renewals use, which belong to the store's loop. Kept by
+/// the handles and by the store's keep-alive, whichever is longer.
 class LeaseBody {
 public:
     struct Terms {
@@ -37,7 +38,10 @@ public:
 
     /// What the lease keeps: key and value, for publishing again.
     std::map<std::string, std::string> keys;
-    bool renewal_due = false;  // one is about to start
+    /// One that was asked for before its time waits for its turn. It has not looked yet: who asks
+    /// then needs no other.
+    bool renewal_due = false;
+    Semaphore renewal_turn{1};  ///< of those that were asked for
 
     LeaseState state() const noexcept { return state_.load(std::memory_order_acquire); }
     /// True if that is a change; `revoked` is never left.

@@ -1,5 +1,6 @@
 // Which watches the keys of a store have, and what of them is told.
 #include <algorithm>
+#include <optional>
 #include <string>
 
 #include <fmt/format.h>
@@ -77,8 +78,8 @@ protected:
     Told told_;
     std::int64_t last_id_ = 0;
     KeyGuards guards_{
-        [this](const std::string& name, std::int64_t lease) {
-            told_.push_back(fmt::format("{} {}", name, lease));
+        [this](const std::string& name, std::optional<std::int64_t> lease) {
+            told_.push_back(name + " " + (lease ? fmt::to_string(*lease) : "gone"));
         },
         [this] { return ++last_id_; }
     };
@@ -98,7 +99,9 @@ TEST_F(EtcdKeyGuards, TheFirstHaveAWatchEachAndTheOthersOneForTheirBucket) {
     EXPECT_EQ(targets[most_single].start_revision, 1001 + static_cast<int>(most_single));
     EXPECT_EQ(targets[most_single + 1].key, "v1/other/");
     say(targets[3].id, {removed(key(3), 2001)});
-    EXPECT_EQ(told(), Told{key(3) + " 0"});
+    EXPECT_EQ(told(), Told{key(3) + " gone"});
+    say(targets[3].id, {written(key(3), 2002, 0)});
+    EXPECT_EQ(told(), Told{key(3) + " 0"}) << "there, under no lease";
 }
 
 TEST_F(EtcdKeyGuards, OfABucketOnlyWhatIsGuardedIsTold) {
@@ -110,7 +113,7 @@ TEST_F(EtcdKeyGuards, OfABucketOnlyWhatIsGuardedIsTold) {
          written("v1/test/of-others", 2001, 7),
          written(key(most_single), 2002, 7),
          removed(key(most_single + 1), 2003)});
-    EXPECT_EQ(told(), (Told{key(most_single) + " 7", key(most_single + 1) + " 0"}));
+    EXPECT_EQ(told(), (Told{key(most_single) + " 7", key(most_single + 1) + " gone"}));
     guards_.unguard(key(most_single));
     say(shared, {removed(key(most_single), 2004)});
     EXPECT_EQ(told(), Told{});
@@ -134,14 +137,14 @@ TEST_F(EtcdKeyGuards, WhatHappenedBeforeAKeyWasGuardedIsToldAndNothingTwice) {
         {removed(key(most_single), 2000),
          written("v1/test/late", 2001, 1),
          removed("v1/test/late", 2002)});
-    EXPECT_EQ(told(), Told{key(most_single) + " 0"});
+    EXPECT_EQ(told(), Told{key(most_single) + " gone"});
     guards_.guard("v1/test/late", 2001);
     const auto again = last();
     EXPECT_EQ(peer_->dropped(), std::vector{first});
     EXPECT_NE(again.id, first);
     EXPECT_EQ(again.start_revision, 2002);
     say(again.id, {removed("v1/test/late", 2002), written(key(most_single), 2003, 4)});
-    EXPECT_EQ(told(), (Told{"v1/test/late 0", key(most_single) + " 4"}));
+    EXPECT_EQ(told(), (Told{"v1/test/late gone", key(most_single) + " 4"}));
     // It has seen everything since: no need to go back.
     guards_.guard("v1/test/next", 2003);
     EXPECT_EQ(last().id, again.id);
@@ -157,7 +160,7 @@ TEST_F(EtcdKeyGuards, AStreamThatBreaksOffIsResumedWhereItWas) {
     const auto shared = last().id;
     say(shared, {removed(key(most_single), 2000)});
     say(shared, {removed(key(most_single), 2001)}, true);
-    EXPECT_EQ(told(), Told{key(most_single) + " 0"}) << "the rest of it may be lost";
+    EXPECT_EQ(told(), Told{key(most_single) + " gone"}) << "the rest of it may be lost";
     connect();
     EXPECT_EQ(created().size(), most_single + 1);
     const auto targets = created();
@@ -166,7 +169,7 @@ TEST_F(EtcdKeyGuards, AStreamThatBreaksOffIsResumedWhereItWas) {
     EXPECT_EQ(resumed->start_revision, 2001);
     say(resumed->id, {removed(key(most_single), 2001)}, true);
     say(resumed->id, {removed(key(most_single + 1), 2001)});
-    EXPECT_EQ(told(), (Told{key(most_single) + " 0", key(most_single + 1) + " 0"}));
+    EXPECT_EQ(told(), (Told{key(most_single) + " gone", key(most_single + 1) + " gone"}));
     say(resumed->id, {});  // a sign of life, at revision 5000
     connect();
     const auto later = created();
@@ -187,17 +190,17 @@ TEST_F(EtcdKeyGuards, OfAnotherStoreOnlyWhatWasWrittenThereIsWatched) {
     guards_.guard(key(most_single), 10);
     EXPECT_EQ(last().start_revision, 11);
     say(last().id, {removed(key(most_single), 11), removed(key(most_single + 1), 14)});
-    EXPECT_EQ(told(), (Told{key(most_single) + " 0", key(most_single + 1) + " 0"}));
+    EXPECT_EQ(told(), (Told{key(most_single) + " gone", key(most_single + 1) + " gone"}));
 }
 
 TEST_F(EtcdKeyGuards, WhereTheHistoryIsGoneEveryKeyMayHaveChanged) {
     connect();
     guard_many(most_single + 2);
     cancel(last().id, 4000, "compacted");
-    EXPECT_EQ(told(), (Told{key(most_single) + " 0", key(most_single + 1) + " 0"}));
+    EXPECT_EQ(told(), (Told{key(most_single) + " gone", key(most_single + 1) + " gone"}));
     EXPECT_EQ(last().start_revision, 4000);
     cancel(created().front().id, 4000, "compacted");
-    EXPECT_EQ(told(), Told{key(0) + " 0"});
+    EXPECT_EQ(told(), Told{key(0) + " gone"});
 }
 
 TEST_F(EtcdKeyGuards, ABucketThatMayNotBeReadIsLeftToRenewals) {

@@ -135,5 +135,73 @@ Task<> keep_after_a_restoration(World* world) {
 
 TEST(EtcdKeys, OfACopyWithoutLeasesOneOfThemHasIt) { for_worlds(50, keep_after_a_restoration); }
 
+// --- a key that others write all the time
+
+/// Many times while a renewal lasts.
+Task<> hammer(World* world, std::function<void(ModelEtcd&, int)> change) {
+    world->etcd.answer_takes = 20ms;
+    for (int i = 0; i < 500; ++i) {
+        change(world->etcd, i);
+        co_await sleep_for(8ms);
+    }
+    world->etcd.answer_takes = {};
+}
+
+Task<> require_calm(World* world, Lease lease) {
+    co_await sleep_for(500ms);
+    const auto before = world->etcd.renewals;
+    co_await sleep_for(1s);
+    // The one in its time, perhaps.
+    require(world->etcd.renewals - before <= 1, "renewals have queued up");
+    require(lease.state() == LeaseState::alive, "the lease is not alive");
+    require(world->sink.counted("store_refresh_failures_total") == 0, "a renewal has failed");
+    require(world->sink.warnings("no member of etcd answers") == 0, "etcd is said to be gone");
+}
+
+Task<> write_what_is_lost(World* world) {
+    const auto store = co_await world->open();
+    const auto lease = co_await store->grant_lease({});
+    co_await store->put(key, "mine", lease);
+    const auto before = world->etcd.renewals;
+    co_await hammer(world, [](ModelEtcd& etcd, int i) {
+        etcd.put(key, fmt::format("theirs {}", i));
+    });
+    const auto renewals = world->etcd.renewals - before;
+    require(renewals <= 2, fmt::format("{} renewals of a key that is lost anyway", renewals));
+    require(lease.lost(key) && lease.recoveries() == 1, "it is lost once");
+    co_await require_calm(world, lease);
+}
+
+TEST(EtcdKeys, WhatOthersWriteToALostKeyCostsNoRenewals) { for_worlds(20, write_what_is_lost); }
+
+Task<> write_and_remove(World* world) {
+    const auto store = co_await world->open();
+    const auto lease = co_await store->grant_lease({});
+    co_await store->put(key, "mine", lease);
+    co_await hammer(world, [](ModelEtcd& etcd, int i) {
+        if (i % 2 == 0) etcd.put(key, "theirs");
+        if (i % 2 == 1) etcd.remove(key);
+    });
+    co_await require_calm(world, lease);
+    co_await require_whose(world, store, lease);
+}
+
+TEST(EtcdKeys, OneRenewalAtMostWaitsForAnother) { for_worlds(20, write_and_remove); }
+
+Task<> wait_for_another(World* world) {
+    const auto store = co_await world->open();
+    const auto lease = co_await store->grant_lease({});
+    co_await store->put(key, "mine", lease);
+    world->etcd.answer_takes = 1900ms;  // of two calls each
+    co_await when_all(lease.refresh(), lease.refresh());
+    require(lease.recoveries() == 0 && lease.losses() == 0, "it was said to be lost");
+    require(lease.slack() > 5s, "it counts from when the second was asked for");
+    require(world->sink.warnings("no member of etcd answers") == 0, "etcd is said to be gone");
+}
+
+TEST(EtcdKeys, ARenewalThatWaitsForAnotherHasItsTimeAllTheSame) {
+    for_worlds(20, wait_for_another);
+}
+
 }  // namespace
 }  // namespace stator::store

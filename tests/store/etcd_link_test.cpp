@@ -1,6 +1,7 @@
 // The parts of the etcd store that need no server: which member is asked, when again, and what of a
 // watch is told.
 #include <atomic>
+#include <optional>
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -279,7 +280,10 @@ protected:
         return made ? std::move(*made) : Watch{};
     }
     static Watches::Observer quiet() {
-        return {.other_store = [] {}, .own_changed = [](const std::string&, std::int64_t) {}};
+        return {
+            .other_store = [] {},
+            .own_changed = [](const std::string&, std::optional<std::int64_t>) {}
+        };
     }
     std::string next(Watch& from) { return loops_.run(next_description(&from)).value_or("error"); }
 

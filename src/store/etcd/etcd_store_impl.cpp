@@ -56,7 +56,7 @@ EtcdStore::Impl::Impl(EtcdStore& store, std::shared_ptr<etcd::Link> link_)
         etcd::Watches::Observer{
             .other_store = [this] { everything_anew(); },
             .own_changed = [this](
-                               const std::string& key, std::int64_t lease
+                               const std::string& key, std::optional<std::int64_t> lease
                            ) { on_change_of_own(key, lease); },
         }
     );
@@ -110,9 +110,10 @@ Deadline EtcdStore::Impl::renewal_deadline(const LeaseBody& lease) const {
 
 Task<> EtcdStore::Impl::refresh(Body lease) {
     const auto mine = held(lease);
-    const auto deadline = renewal_deadline(*lease);
     const auto turn = co_await mine->turn.acquire();
     if (lease->token.cancelled()) throw lease_revoked();
+    // Not before: the time of one that has waited would be over, and nobody asked.
+    const auto deadline = renewal_deadline(*lease);
     const auto asked = Clock::current().now();
     const auto kept = co_await link->call(etcd::KeepAliveRequest{mine->id}, deadline);
     if (kept.ttl > 0) {
@@ -257,12 +258,14 @@ void EtcdStore::Impl::is_ours_again(const std::string& key, const Body& lease) {
     );
 }
 
-/// Somebody has changed or removed a key of ours: there is something to do before the renewal.
-void EtcdStore::Impl::on_change_of_own(const std::string& key, std::int64_t by) {
+/// Somebody has changed or removed a key of ours: there is something to do before the renewal,
+/// unless it is theirs anyway and they go on writing it.
+void EtcdStore::Impl::on_change_of_own(const std::string& key, std::optional<std::int64_t> by) {
     const auto owner = owners_.find(key);
     const auto lease = owner == owners_.end() ? nullptr : owner->second.lock();
     const auto mine = lease ? leases_.find(lease.get()) : leases_.end();
-    if (mine == leases_.end() || mine->second->ids.contains(by)) return;
+    if (mine == leases_.end()) return;
+    if (by && (mine->second->ids.contains(*by) || lease->lost(key))) return;
     store_.renew_soon(lease);
 }
 

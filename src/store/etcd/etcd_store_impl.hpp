@@ -60,7 +60,7 @@ private:
     void own(const Entry& entry, const Body& lease, HeldLease& mine);
     static void leave_to_others(const std::string& key, const Body& lease);
     static void is_ours_again(const std::string& key, const Body& lease);
-    void on_change_of_own(const std::string& key, std::int64_t lease);
+    void on_change_of_own(const std::string& key, std::optional<std::int64_t> by);
     void disown(const std::string& key);
     void everything_anew();
 

@@ -139,7 +139,7 @@ void KeyGuards::handle_cancelled(Ranges::iterator range, const WatchMessage& mes
         watch.next_revision = message.compact_revision;
         stream(range);
         // What happened before is not known any more: it may have been anything.
-        for (const auto& key : keys) observer_(key, 0);
+        for (const auto& key : keys) observer_(key, std::nullopt);
         return;
     }
     if (message.cancel_reason.contains("permission denied")) {
@@ -156,14 +156,14 @@ void KeyGuards::handle_cancelled(Ranges::iterator range, const WatchMessage& mes
 void KeyGuards::apply(Ranges::iterator range, const WatchMessage& message) {
     auto& next = range->second.next_revision;
     const auto changes = std::exchange(range->second.fragments, {});
-    std::vector<std::pair<std::string, std::int64_t>> told;
+    std::vector<std::pair<std::string, std::optional<std::int64_t>>> told;
     for (const auto& [removed, entry] : changes) {
         next = std::max(next, entry.mod_revision + 1);
         const auto guard = guards_.find(entry.key);
         if (guard == guards_.end() || guard->second.range != range) continue;
         if (entry.mod_revision < guard->second.next_revision) continue;
         guard->second.next_revision = entry.mod_revision + 1;
-        told.emplace_back(entry.key, removed ? 0 : entry.lease);
+        told.emplace_back(entry.key, removed ? std::nullopt : std::optional{entry.lease});
     }
     // A sign of life of a watch that is up to date: what was before need not be kept for it.
     if (changes.empty()) next = std::max(next, message.header.revision + 1);

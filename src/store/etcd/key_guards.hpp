@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,8 +24,9 @@ class KeyGuards {
 public:
     static constexpr std::size_t most_single = 256;
 
-    /// A guarded key was written under that lease of etcd, or removed: 0. It may end guards.
-    using Observer = std::function<void(const std::string& key, std::int64_t lease)>;
+    /// A guarded key was written under that lease of etcd (0: none); without one, it was removed,
+    /// or may have been. It may end guards.
+    using Observer = std::function<void(const std::string& key, std::optional<std::int64_t> lease)>;
     /// Of a new watch.
     using NextId = std::function<std::int64_t()>;
 

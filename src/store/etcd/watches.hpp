@@ -32,8 +32,8 @@ public:
     struct Observer {
         /// The store has become another one.
         std::function<void()> other_store;
-        /// A guarded key was written under that lease of etcd, or removed: 0.
-        std::function<void(const std::string& key, std::int64_t lease)> own_changed;
+        /// As KeyGuards says it.
+        KeyGuards::Observer own_changed;
     };
     Watches(
         std::shared_ptr<Link> link,
