@@ -1,7 +1,11 @@
 // The parts of the etcd store that need no server: which member is asked, when again, and what of a
 // watch is told.
 #include <atomic>
+#include <map>
+#include <mutex>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -274,8 +278,8 @@ protected:
         EXPECT_TRUE(ended);
         watches_.close();
     }
-    Watch watch() {
-        auto made = Loops::run_on(loops_.secondary(), watches_.watch("v1/test/"));
+    Watch watch(std::string prefix = "v1/test/") {
+        auto made = Loops::run_on(loops_.secondary(), watches_.watch(std::move(prefix)));
         EXPECT_TRUE(made) << made.error().what();
         return made ? std::move(*made) : Watch{};
     }
@@ -287,8 +291,28 @@ protected:
     }
     std::string next(Watch& from) { return loops_.run(next_description(&from)).value_or("error"); }
 
+    /// What is asked of that key or prefix is answered so from now on; as before, if it is fine.
+    void refuse(std::string key, Status status) {
+        const std::lock_guard guard{lock_};
+        refused_.insert_or_assign(std::move(key), std::move(status));
+    }
     test::RecordingSink sink_;
-    FakeCluster cluster_{empty_store("a")};
+    std::mutex lock_;
+    std::map<std::string, Status> refused_;
+    FakeCluster cluster_{
+        [this, answer = empty_store("a")](
+            const std::string& member, const AnyRequest& request, const std::string& token
+        ) {
+            const auto* const asked = std::get_if<EtcdTransaction>(&request);
+            const std::lock_guard guard{lock_};
+            const auto refused = asked == nullptr || asked->then.empty()
+                                     ? refused_.end()
+                                     : refused_.find(asked->then.front().key);
+            if (refused != refused_.end() && !refused->second.ok())
+                return std::optional<AnyReply>{refused->second};
+            return answer(member, request, token);
+        }
+    };
     Loops loops_;
     TaskScope scope_;
     LinkPtr link_ = make_link(cluster_);
@@ -325,6 +349,33 @@ TEST_F(EtcdWatches, AWatchThatMayNotBeEndsItsReadersByName) {
         .cancel_reason = "etcdserver: permission denied",
     });
     EXPECT_EQ(loops_.run(error_of(seen.next())).value_or(""), "permission_denied store.permission");
+}
+
+/// Those of the same stream are none the worse for it.
+TEST_F(EtcdWatches, APrefixThatCanBeReadNoMoreEndsItsReadersAlone) {
+    auto seen = watch();
+    EXPECT_EQ(next(seen), "=0");
+    const auto stream = cluster_.stream(1);
+    const auto id = stream->created(1).front().id;
+    const std::vector<std::pair<Status, std::string>> refusals{
+        {{7, "etcdserver: permission denied"}, "permission_denied store.permission"},
+        {{8, "Received message larger than max"}, "payload_too_large store.answer_too_large"},
+    };
+    std::int64_t revision = 30;
+    std::size_t watches = 1;
+    for (const auto& [status, error] : refusals) {
+        auto other = watch("v1/other/");
+        EXPECT_EQ(next(other), "=0");
+        const auto others_id = stream->created(++watches).back().id;
+        refuse("v1/other/", status);
+        stream->say({.id = others_id, .cancelled = true, .compact_revision = 20});
+        auto end = error_of(with_deadline(Deadline::in(test::patience), other.next()));
+        ASSERT_EQ(loops_.run(std::move(end)).value_or(""), error);
+        stream->say(change(id, "v1/test/a", ++revision, false));
+        EXPECT_EQ(next(seen), "+v1/test/a");
+        refuse("v1/other/", {});
+    }
+    EXPECT_EQ(sink_.counted("store_watch_streams_lost_total"), 0U);
 }
 
 TEST_F(EtcdWatches, SignsOfLifeMoveTheResumption) {

@@ -71,6 +71,23 @@ Task<> Watches::read(FeedPtr feed) {
     if (stream_) stream(*feed);
 }
 
+/// Of a feed that has readers. What ends it for good, and is not the others', ends it alone: they
+/// share its stream, which every other error ends, to be tried again.
+Task<> Watches::read_again(FeedPtr feed) {
+    auto outcome = co_await as_result(read(feed));
+    if (outcome) co_return;
+    const auto code = outcome.error().code();
+    if (code != ErrorCode::permission_denied && code != ErrorCode::payload_too_large)
+        throw std::move(outcome.error());
+    end(*feed, std::move(outcome.error()));
+}
+
+/// Its readers are told, and whoever asks next begins anew.
+void Watches::end(const Feed& feed, Error error) {
+    feed.hub->close(std::move(error));
+    feeds_.drop(feed);
+}
+
 void Watches::stream(Feed& feed) {
     if (std::exchange(feed.streaming, true)) return;
     feed.fragments.clear();
@@ -139,7 +156,7 @@ Task<> Watches::session() {
         if (feed->next_revision != 0) {
             stream(*feed);
         } else if (!feed->reading) {
-            scope.spawn(read(feed));
+            scope.spawn(read_again(feed));
         }
     }
     guards_.resume(*stream_);
@@ -212,17 +229,16 @@ void Watches::handle_cancelled(const FeedPtr& feed, const WatchMessage& message,
     if (message.compact_revision != 0) {
         sink().count("store_watch_compactions_total", 1);
         feed->next_revision = 0;
-        if (!feed->reading) scope.spawn(read(feed));
+        if (!feed->reading) scope.spawn(read_again(feed));
         return;
     }
     if (message.cancel_reason.contains("permission denied")) {
-        feed->hub->close(Error{
-            ErrorCode::permission_denied,
-            "store.permission",
-            fmt::format("etcd: watching {}: {}", feed->prefix, message.cancel_reason)
-        });
-        feeds_.drop(*feed);
-        return;
+        return end(
+            *feed,
+            {ErrorCode::permission_denied,
+             "store.permission",
+             fmt::format("etcd: watching {}: {}", feed->prefix, message.cancel_reason)}
+        );
     }
     throw Error{
         ErrorCode::unavailable,

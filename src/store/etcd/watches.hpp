@@ -69,6 +69,8 @@ private:
     FeedPtr begin(const std::string& prefix);
     Task<> first_read(FeedPtr feed);
     Task<> read(FeedPtr feed);
+    Task<> read_again(FeedPtr feed);
+    void end(const Feed& feed, Error error);
     Task<> drive();
     Task<> session();
     Task<> resume_all();
