@@ -203,5 +203,78 @@ TEST(EtcdKeys, ARenewalThatWaitsForAnotherHasItsTimeAllTheSame) {
     for_worlds(20, wait_for_another);
 }
 
+// --- writes whose answer is lost
+
+/// `call` is done, and nobody is told; then somebody else makes the key "theirs", and the call is
+/// repeated.
+Task<std::string> with_a_change_between(World* world, Task<> call) {
+    world->etcd.answer_lost = 1;
+    auto change = [](World* of) -> Task<> {
+        co_await sleep_for(500ms);
+        of->etcd.put(key, "theirs");
+        of->etcd.answer_lost = 0;
+    };
+    co_await when_all(std::move(call), change(world));
+    co_return world->value();
+}
+
+Task<> done_once(World* world) {
+    const auto client = (co_await world->open())->client();
+    const auto refused = [](Task<std::optional<EtcdEntry>> write) -> Task<> {
+        require(!co_await std::move(write), "it is said to be there");
+    };
+    auto seen = co_await with_a_change_between(world, refused(client.create(key, "mine")));
+    require(seen == "theirs", "a creation has written over it");
+    const auto now = world->etcd.find(key).value().mod_revision;
+    seen =
+        co_await with_a_change_between(world, refused(client.compare_and_swap(key, "mine", now)));
+    require(seen == "theirs", "a conditional write has written over it");
+    const auto unknown = [](Task<EtcdTransactionReply> transaction) -> Task<> {
+        require(
+            co_await error_of(std::move(transaction)) == "unavailable store.outcome_unknown",
+            "its outcome is known"
+        );
+    };
+    EtcdTransaction once;
+    once.then = {EtcdOperation::put(key, "mine")};
+    seen = co_await with_a_change_between(world, unknown(client.txn(std::move(once))));
+    require(seen == "theirs", "a transaction has been repeated");
+}
+
+TEST(EtcdKeys, AConditionalWriteWhoseAnswerIsLostIsDoneOnce) { for_worlds(20, done_once); }
+
+Task<> done_again(World* world) {
+    const auto store = co_await world->open();
+    const auto client = store->client();
+    const auto lease = co_await store->grant_lease({});
+    const auto put = [](EtcdClient by) -> Task<> { (void)co_await by.put(key, "mine"); };
+    const auto remove = [](Task<bool> removal) -> Task<> {
+        require(co_await std::move(removal), "the store has removed nothing");
+    };
+    const auto remove_all = [](Task<std::int64_t> removal) -> Task<> {
+        const auto count = co_await std::move(removal);
+        require(count == 1, fmt::format("the client has removed {}", count));
+    };
+    require(co_await with_a_change_between(world, put(client)) == "mine", "put");
+    auto seen = co_await with_a_change_between(world, store->put(key, "mine", lease));
+    require(seen == "mine", "put with a lease");
+    seen = co_await with_a_change_between(
+        world, remove(store->replace({key, "v1/test/new", "mine", lease}))
+    );
+    require(seen.empty(), "the old key of a replacement");
+    require(co_await store->remove("v1/test/new"), "the new one is not there");
+    seen = co_await with_a_change_between(world, remove(store->remove(key)));
+    require(seen.empty(), "removal by the store");
+    seen = co_await with_a_change_between(world, remove_all(client.remove(key)));
+    require(seen.empty(), "removal by the client");
+    seen = co_await with_a_change_between(world, remove_all(client.remove_prefix("v1/test/")));
+    require(seen.empty(), "removal of a prefix");
+}
+
+/// Documented: whoever needs it done once gives a condition.
+TEST(EtcdKeys, AnUnconditionalWriteWhoseAnswerIsLostMayBeDoneAgainLater) {
+    for_worlds(20, done_again);
+}
+
 }  // namespace
 }  // namespace stator::store

@@ -63,7 +63,7 @@ struct EtcdStatus {
 /// "store.no_leader", "store.tls"; unauthenticated "store.authentication"; permission_denied
 /// "store.permission"; overloaded "store.no_space"; payload_too_large "store.too_large";
 /// invalid_request "store.request"; unavailable "store.outcome_unknown" for a transaction that is
-/// not `repeatable`, if the member that was asked is gone.
+/// not `repeatable`, if the member that was asked is gone; `put` and `remove` are done again then.
 /// Cancel safety: throws `cancelled`; a change that had begun may have happened.
 class EtcdClient {
 public:

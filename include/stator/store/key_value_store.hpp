@@ -26,7 +26,7 @@ class SessionHold;
 /// Keys are paths (store/keys.hpp), values bytes of at most 1 MiB. Every call may be awaited from
 /// any loop: the work is done on the store's own (a secondary one), so a busy primary pool delays
 /// answers but no keep-alive. Every call ends within the backend's own bound; `with_deadline`
-/// shortens it.
+/// shortens it. A `put` or `remove` whose answer is lost may be done twice (docs/consistency.md).
 ///
 /// Shared by `shared_ptr`, neither copyable nor movable. Whoever made it ends it with `close`
 /// before the loops stop. Common errors: invalid_request "store.key" / "store.value",
