@@ -276,5 +276,74 @@ TEST(EtcdKeys, AnUnconditionalWriteWhoseAnswerIsLostMayBeDoneAgainLater) {
     for_worlds(20, done_again);
 }
 
+// --- watches that are read anew
+
+Task<> leave_while_it_is_read(World* world) {
+    const auto store = co_await world->open();
+    const auto other = co_await store->watch("v1/other/");
+    auto seen = std::optional{co_await store->watch("v1/test/")};
+    co_await sleep_for(200ms);
+    require(world->etcd.watches() == 2, "two watches");
+    world->etcd.put("v1/test/a", "1");
+    world->etcd.compact();
+    world->etcd.break_streams();
+    world->etcd.answer_takes = 1500ms;  // longer than readers that are gone go unnoticed
+    seen.reset();
+    co_await sleep_for(8s);
+    world->etcd.answer_takes = {};
+    const auto watches = world->etcd.watches();
+    require(watches == 1, fmt::format("{} watches for one reader", watches));
+    // Whoever comes then begins anew.
+    auto again = co_await store->watch("v1/test/");
+    require(describe(co_await next_event(&again)) == "=1", "a snapshot");
+    world->etcd.put("v1/test/b", "1");
+    require(describe(co_await next_event(&again)) == "+v1/test/b", "what follows");
+}
+
+TEST(EtcdKeys, AWatchThatNobodyReadsWhenItIsReadAnewIsNotAskedFor) {
+    for_worlds(20, leave_while_it_is_read);
+}
+
+Task<> begin_a_watch(Store store, std::optional<Watch>* watch) {
+    watch->emplace(co_await store->watch("v1/test/"));
+}
+
+Task<> wipe_it(World* world) {
+    co_await sleep_for(100ms);
+    world->etcd.answer_takes = {};
+    world->etcd.restart(true);
+}
+
+Task<> until_seen(Watch* watch, std::string wanted) {
+    for (;;) {
+        const auto event = co_await watch->next();
+        require(event.has_value(), "the watch has ended");
+        if (event->kind == WatchEvent::Kind::put && event->entry.key == wanted) co_return;
+        for (const auto& entry : event->entries) {
+            if (entry.key == wanted) co_return;
+        }
+    }
+}
+
+Task<> list_a_store_that_is_no_more(World* world) {
+    const auto store = co_await world->open();
+    const auto other = co_await store->watch("v1/other/");  // by which it is noticed
+    for (int i = 0; i < 30; ++i) world->etcd.put("v1/other/a", "1");
+    world->etcd.put("v1/test/old", "1");
+    co_await sleep_for(500ms);
+    world->etcd.answer_takes = 1500ms;
+    std::optional<Watch> watch;
+    co_await when_all(begin_a_watch(store, &watch), wipe_it(world));
+    world->etcd.put("v1/test/new", "1");
+    const auto found = co_await as_result(
+        with_deadline(Deadline::in(3s), until_seen(&watch.value(), "v1/test/new"))
+    );
+    require(found.has_value(), "the watch is silent");
+}
+
+TEST(EtcdKeys, AListingOfAStoreThatIsNoMoreDoesNotCount) {
+    for_worlds(20, list_a_store_that_is_no_more);
+}
+
 }  // namespace
 }  // namespace stator::store

@@ -58,9 +58,10 @@ void Watches::start_driving() {
 /// Everything below the feed's prefix, as one snapshot for its readers if anything is different.
 Task<> Watches::read(FeedPtr feed) {
     feed->reading = true;
-    auto listing = co_await as_result(list_all(link_, feed->prefix));
+    auto listing = co_await as_result(list_of_now(feed->prefix));
     feed->reading = false;
     if (!listing) throw std::move(listing.error());
+    if (!is_kept(*feed)) co_return;  // nobody reads it any more, nor would end its watch
     Entries entries;
     for (auto& entry : listing->entries) {
         auto key = entry.key;
@@ -69,6 +70,21 @@ Task<> Watches::read(FeedPtr feed) {
     feed->hub->replace(std::move(entries));
     feed->next_revision = listing->revision + 1;
     if (stream_) stream(*feed);
+}
+
+/// What a store that is no more has answered does not count: it would be watched from a revision
+/// that is yet to come.
+Task<EtcdListing> Watches::list_of_now(std::string prefix) {
+    for (;;) {
+        const auto asked = stores_;
+        auto listing = co_await list_all(link_, prefix);
+        if (asked == stores_) co_return listing;
+    }
+}
+
+bool Watches::is_kept(const Feed& feed) const {
+    const auto known = feeds_.all().find(feed.prefix);
+    return known != feeds_.all().end() && known->second.get() == &feed;
 }
 
 /// Of a feed that has readers. What ends it for good, and is not the others', ends it alone: they
@@ -126,6 +142,7 @@ void Watches::now_another() {
         "stator::store",
         "etcd store: it was wiped or restored; everything is read and published anew"
     );
+    ++stores_;
     for (const auto& [prefix, feed] : feeds_.all()) feed->next_revision = 0;
     guards_.forget();
     observer_.other_store();

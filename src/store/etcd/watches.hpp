@@ -70,6 +70,8 @@ private:
     Task<> first_read(FeedPtr feed);
     Task<> read(FeedPtr feed);
     Task<> read_again(FeedPtr feed);
+    Task<EtcdListing> list_of_now(std::string prefix);
+    bool is_kept(const Feed& feed) const;
     void end(const Feed& feed, Error error);
     Task<> drive();
     Task<> session();
@@ -92,6 +94,7 @@ private:
     const Observer observer_;
     WatchFeeds<Feed> feeds_;
     KeyGuards guards_;
+    std::uint64_t stores_ = 0;  // that were seen to be no more
     bool looking_ = false;
     bool closed_ = false;
     std::int64_t last_id_ = 0;
