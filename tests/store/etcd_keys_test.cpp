@@ -276,6 +276,39 @@ TEST(EtcdKeys, AnUnconditionalWriteWhoseAnswerIsLostMayBeDoneAgainLater) {
     for_worlds(20, done_again);
 }
 
+// --- what is kept in mind of writes without an answer
+
+Task<> fail_many(World* world) {
+    const auto store = co_await world->open();
+    const auto lease = co_await store->grant_lease({});
+    world->etcd.down = true;
+    for (int i = 0; i < 40; ++i) {
+        const auto written =
+            co_await as_result(store->put(fmt::format("{}{}", key, i), "1", lease));
+        require(!written, "written to nobody");
+    }
+    const auto kept = EtcdStoreAccess::unanswered(*store);
+    require(kept <= 5, fmt::format("{} writes are kept in mind", kept));
+    world->etcd.down = false;
+    co_await sleep_for(20s);
+    require(EtcdStoreAccess::unanswered(*store) == 0, "some are kept for good");
+}
+
+TEST(EtcdKeys, AWriteThatCannotComeInAnyMoreIsForgotten) { for_worlds(5, fail_many); }
+
+Task<> be_refused(World* world) {
+    const auto store = co_await world->open();
+    const auto lease = co_await store->grant_lease({});
+    for (int i = 0; i < 20; ++i) {
+        const auto taken = fmt::format("{}{}", key, i);
+        world->etcd.put(taken, "theirs");
+        require(!co_await store->claim(taken, "mine", lease), "claimed");
+    }
+    require(EtcdStoreAccess::unanswered(*store) == 0, "an answer is taken for none");
+}
+
+TEST(EtcdKeys, ARefusalIsAnAnswer) { for_worlds(5, be_refused); }
+
 // --- watches that are read anew
 
 Task<> leave_while_it_is_read(World* world) {

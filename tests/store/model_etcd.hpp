@@ -15,6 +15,7 @@
 #include "stator/runtime/timer.hpp"
 #include "stator/store/etcd_store.hpp"
 #include "stator/testing/seeded_scheduler.hpp"
+#include "store/etcd/etcd_store_impl.hpp"
 #include "store/etcd/link.hpp"
 #include "tests/store/asking_wire.hpp"
 
@@ -23,6 +24,12 @@ namespace stator::store {
 struct EtcdStoreAccess {
     static Task<std::shared_ptr<EtcdStore>> open(Loop* loop, std::shared_ptr<etcd::Link> link) {
         return EtcdStore::open_over(loop, std::move(link));
+    }
+    /// Writes of which it is not known whether they still come in.
+    static std::size_t unanswered(const EtcdStore& store) {
+        std::size_t count = 0;
+        for (const auto& [lease, held] : store.impl_->leases_) count += held->unanswered.size();
+        return count;
     }
 };
 

@@ -115,6 +115,7 @@ Task<> EtcdStore::Impl::refresh(Body lease) {
     // Not before: the time of one that has waited would be over, and nobody asked.
     const auto deadline = renewal_deadline(*lease);
     const auto asked = Clock::current().now();
+    mine->forget_late_writes(asked);
     const auto kept = co_await link->call(etcd::KeepAliveRequest{mine->id}, deadline);
     if (kept.ttl > 0) {
         lease->renewed(asked);  // whatever becomes of the rest
@@ -216,7 +217,10 @@ Task<> EtcdStore::Impl::publish_again(Body lease, Held mine, std::vector<std::st
 /// has written since.
 Task<> EtcdStore::Impl::publish_one(Body lease, Held mine, std::string key) {
     const auto turn = co_await gates_.turn_of(key);
-    auto condition = EtcdCondition::unchanged_since(key, mine->written[key]);
+    const auto written = mine->written.find(key);
+    auto condition = written == mine->written.end()
+                         ? EtcdCondition::absent(key)
+                         : EtcdCondition::unchanged_since(key, written->second);
     for (;;) {
         const auto value = lease->keys.find(key);
         if (value == lease->keys.end() || lease->token.cancelled()) co_return;
@@ -304,17 +308,20 @@ Task<bool> EtcdStore::Impl::write_once(Entry entry, Body lease, Held mine, Over 
     if (over != Over::anything) conditions.push_back(EtcdCondition::absent(entry.key));
     const auto id = mine->id;
     mine->to_remove.erase(entry.key);
-    mine->unanswered.insert_or_assign(entry.key, link->call_deadline().when());
-    auto reply = co_await link->call(put_if(std::move(conditions), entry.key, entry.value, id));
+    const auto attempt = [&] {
+        mine->unanswered.insert_or_assign(entry.key, link->call_deadline().when());
+        return link->call(put_if(conditions, entry.key, entry.value, id));
+    };
+    auto reply = co_await attempt();
     while (over == Over::own && !reply.succeeded) {
         const auto* const now = entry_in(reply);
-        if (now != nullptr && !mine->ids.contains(now->lease)) co_return false;
+        if (now != nullptr && !mine->ids.contains(now->lease)) break;
         // Still there under what the lease was before: whoever else has it by then keeps it.
         conditions = {
             now == nullptr ? EtcdCondition::absent(entry.key)
                            : EtcdCondition::unchanged_since(entry.key, now->mod_revision)
         };
-        reply = co_await link->call(put_if(std::move(conditions), entry.key, entry.value, id));
+        reply = co_await attempt();
     }
     mine->unanswered.erase(entry.key);
     // Nothing suspends from here on: a lease that is alive now knows of the key before it ends.

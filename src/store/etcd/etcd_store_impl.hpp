@@ -40,6 +40,7 @@ public:
     std::unique_ptr<etcd::Watches> watches;
 
 private:
+    friend struct EtcdStoreAccess;  // of the tests
     using Body = std::shared_ptr<LeaseBody>;
     using HeldLease = etcd::HeldLease;
     using Held = std::shared_ptr<HeldLease>;

@@ -29,7 +29,8 @@ struct HeldLease {
     };
     /// Keys whose removal is not certain.
     std::map<std::string, Removal> to_remove;
-    /// Writes without an answer, and until when they may still come in.
+    /// Writes without an answer, and until when they may still come in. Renewals take out what
+    /// cannot any more.
     std::map<std::string, TimePoint> unanswered;
     Semaphore turn{1};  ///< of what renews, recovers or revokes
 
@@ -38,6 +39,9 @@ struct HeldLease {
     /// value.
     bool wrote(const EtcdEntry& now, const std::string& value) const {
         return ids.contains(now.lease) || (now.lease == 0 && now.value == value);
+    }
+    void forget_late_writes(TimePoint now) {
+        std::erase_if(unanswered, [now](const auto& write) { return write.second <= now; });
     }
     void becomes(std::int64_t fresh) {
         id = fresh;
