@@ -51,6 +51,14 @@ Error deleted_error() {
     };
 }
 
+Error exists_error(const std::string& key) {
+    return Error{
+        ErrorCode::already_exists,
+        "registration.exists",
+        fmt::format("{} is published already", key)
+    };
+}
+
 }  // namespace
 
 Registration::Shared::Shared(
@@ -132,11 +140,7 @@ Task<Answer> Registration::Shared::create(std::size_t index, std::optional<Error
     const auto made = co_await as_result(write(record(index)));
     if (made && *made) co_return Answer::done;
     if (made) {
-        failure->emplace(
-            ErrorCode::already_exists,
-            "registration.exists",
-            fmt::format("{} is published already", at)
-        );
+        *failure = exists_error(at);
         co_return Answer::taken;
     }
     *failure = made.error();
@@ -246,7 +250,8 @@ Task<> Registration::update(Instance changed) const {
     if (const auto checked = changed.check(); !checked) throw checked.error();
     auto record = to_record(changed);
     if (!record) throw record.error();
-    co_await shared->store->put(shared->key, *record, shared->lease);
+    if (!co_await shared->store->claim(shared->key, *record, shared->lease))
+        throw exists_error(shared->key);
     shared->replace(std::move(changed), *record);
     // Withdrawn meanwhile: whichever came second at the store, it must not be there.
     if (!is_published(shared->state())) {

@@ -237,6 +237,33 @@ TEST(RegistrationSimulation, WhatAnotherProcessHasTakenStaysTheirsUntilTheyLetGo
     EXPECT_NO_THROW(for_worlds(100, be_replaced));
 }
 
+Task<> update_what_is_lost(World* world, Worker* worker, TaskScope*) {
+    const auto registration = worker->registration;
+    co_await registration.publish();
+    world->etcd.put(instance_key, others());
+    auto changed = instance();
+    changed.transport.address = "127.0.0.1:2000/x";
+    for (int i = 0; i < 2; ++i) {  // before we know of it, and when we do
+        const auto updated = co_await as_result(registration.update(changed));
+        require(!updated && updated.error().detail() == "registration.exists", "updated");
+        require(world->etcd.find(instance_key)->value == others(), "taken from its new owner");
+        require(*registration.instance() == instance(), "changed all the same");
+        co_await sleep_for(200ms);
+    }
+    world->etcd.remove(instance_key);
+    co_await sleep_for(200ms);
+    co_await registration.update(changed);
+    co_await world->require_kept(*worker);
+    require(world->etcd.find(instance_key)->value == to_record(changed).value(), "not updated");
+    world->etcd.end_leases();
+    co_await sleep_for(300ms);
+    require(world->etcd.find(instance_key)->value == to_record(changed).value(), "not kept");
+}
+
+TEST(RegistrationSimulation, AnUpdateWritesOverNothingOfAnothers) {
+    EXPECT_NO_THROW(for_worlds(100, update_what_is_lost));
+}
+
 Task<> withdraw_and_return(World* world, Worker* worker, TaskScope*) {
     const auto registration = worker->registration;
     co_await registration.publish();

@@ -45,9 +45,9 @@ public:
     /// meanwhile), the store's; what was written is taken back before they are thrown. Cancel
     /// safety: throws `cancelled`, with the same effect.
     Task<> publish() const;
-    /// Publishes a changed record of the same instance, e.g. one that says draining.
-    /// Errors: the store's; invalid_request "registration.identity" for another id or endpoint,
-    /// "registration.deleted". Cancel safety: throws `cancelled`; the change may have happened.
+    /// Publishes a changed record of the same instance, e.g. one that says draining. Errors: those
+    /// of `publish`, also if another holds it by now; invalid_request "registration.identity" for
+    /// another id or endpoint. Cancel safety: throws `cancelled`; the change may have happened.
     Task<> update(Instance changed) const;
     /// Removes the record, then those of its models, unless they are another's by now: `draining`
     /// from the call on. True once that is confirmed; false when `deadline` came first: it is
