@@ -224,6 +224,36 @@ class OverEtcd(TestCase):
         self.etcd.resume()
         self.assert_ended(holder, 3, "unavailable", "store.session_lost")
 
+    def assert_gone(self, pid):
+        with self.assertRaises(ProcessLookupError):
+            os.kill(pid, 0)
+
+    def test_what_a_command_has_started_ends_before_the_next_has_the_lock(self):
+        # The shell would leave it behind.
+        holder = self.members.start("lock", "l", "--", "sh", "-c", "sleep 60 & echo pid $!; wait")
+        started = int(holder.stdout.wait_for(r"^pid \d+$").text.split()[1])
+        holder.terminate()
+        self.assert_ended(holder, 6, "cancelled")
+        self.assert_gone(started)
+
+    def test_what_a_command_has_started_ends_when_its_lock_is_lost(self):
+        deaf = "(trap '' TERM; echo pid $$; while :; do sleep 0.1; done) & exec sleep 60"
+        holder = self.members.start("lock", "l", "--", "sh", "-c", deaf)
+        started = int(holder.stdout.wait_for(r"^pid \d+$").text.split()[1])
+        (key,) = self.etcd.keys("v1/locks/")
+        self.etcd.control("del", key)
+        self.assert_ended(holder, 3, "unavailable", "store.session_lost")
+        self.assert_gone(started)
+
+    def test_what_a_command_leaves_behind_keeps_its_lock(self):
+        holder = self.members.start("lock", "l", "--", "sh", "-c", "sleep 60 & echo pid $!; exit 7")
+        started = int(holder.stdout.wait_for(r"^pid \d+$").text.split()[1])
+        late = self.members.run("lock", "l", "--timeout", "0.5", "--", "true")
+        self.assert_ended(late, 4, "deadline_exceeded", "store.lock_wait")
+        os.kill(started, signal.SIGKILL)
+        self.assertEqual(holder.wait(), 7, holder.stderr_tail())
+        self.assertEqual(self.members.run("lock", "l", "--", "true").status, 0)
+
     def test_a_barrier(self):
         leader = self.members.start("barrier", "b", "--leader", "2", "--data", "port 1234", "--json")
         first = self.members.start("barrier", "b", "--worker", "w1")
