@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "stator/testing/seeded_scheduler.hpp"
 #include "store/etcd/identity.hpp"
 #include "store/etcd/link.hpp"
 #include "store/etcd/options.hpp"
@@ -212,6 +213,81 @@ TEST(EtcdLink, ACallThatIsGivenUpIsCancelled) {
     EXPECT_EQ(cluster.cancelled(), 1U);
 }
 
+/// The first member is silent.
+FakeCluster::Answerer first_hangs() {
+    return [](const std::string& member, const AnyRequest&, const std::string&) {
+        return member == "one:1" ? std::nullopt : std::optional<AnyReply>{EtcdTransactionReply{}};
+    };
+}
+
+Task<> give_up_after(LinkPtr link, Duration patience) {
+    EXPECT_EQ(
+        co_await error_of(with_deadline(Deadline::in(patience), link->call(write(true)))),
+        "deadline_exceeded "
+    );
+}
+
+Task<> is_answered(LinkPtr link) {
+    (void)co_await with_deadline(Deadline::in(test::patience), link->call(write(true)));
+}
+
+TEST(EtcdLink, AMemberThatHangsIsLeftByACallerWhoWaitsForLessThanAnAttempt) {
+    FakeCluster cluster{first_hangs()};
+    Loops loops;
+    const auto link = make_link(cluster);
+    EXPECT_RUNS(loops, give_up_after(link, 300ms));
+    EXPECT_RUNS(loops, is_answered(link));
+    EXPECT_EQ(cluster.asked("one:1"), 1U);
+    EXPECT_EQ(cluster.asked("two:2"), 1U);
+}
+
+Task<> many_give_up(LinkPtr link) {
+    std::vector<Task<>> all;
+    for (int i = 0; i < 4; ++i) all.push_back(give_up_after(link, 300ms));
+    co_await when_all(std::move(all));
+}
+
+TEST(EtcdLink, ManyWhoGiveUpTogetherLeaveOneMember) {
+    FakeCluster cluster{first_hangs()};
+    Loops loops;
+    const auto link = make_link(cluster);
+    EXPECT_RUNS(loops, many_give_up(link));
+    EXPECT_RUNS(loops, is_answered(link));
+    EXPECT_EQ(cluster.asked("one:1"), 4U);
+    EXPECT_EQ(cluster.asked("two:2"), 1U);
+}
+
+/// Never answers.
+struct SilentWire : test::AskingWire<SilentWire> {
+    struct Ignored : Call {
+        void cancel() noexcept override {}
+    };
+    explicit SilentWire(int& asked_) : asked{asked_} {}
+    template <class Request, class Reply>
+    Handle ask(const Request&, const CallOptions&, Done<Reply>) {
+        ++asked;
+        return std::make_shared<Ignored>();
+    }
+    std::shared_ptr<WatchCall> watch(const CallOptions&, WatchHandlers) override { return nullptr; }
+    int& asked;
+};
+
+TEST(EtcdLink, ACallerInAHurryLeavesNoMember) {
+    std::map<std::string, int> asked;
+    EtcdOptions options;
+    options.endpoints = {"http://one:1", "http://two:2"};
+    const auto link = std::make_shared<Link>(std::move(options), [&](const WireOptions& wire) {
+        return std::make_unique<SilentWire>(asked[wire.target]);
+    });
+    stator::testing::SeededScheduler scheduler{1};
+    scheduler.spawn(0, [](LinkPtr of) -> Task<> {
+        for (int i = 0; i < 10; ++i) co_await give_up_after(of, 20ms);
+    }(link));
+    scheduler.run_to_end();
+    EXPECT_EQ(asked["one:1"], 10);
+    EXPECT_EQ(asked["two:2"], 0);
+}
+
 /// The answer to what Identity asks.
 EtcdTransactionReply identity_reply(EtcdHeader header, std::string id) {
     EtcdTransactionReply reply;
@@ -271,7 +347,7 @@ WatchMessage change(std::int64_t id, std::string key, std::int64_t revision, boo
     };
 }
 
-class EtcdWatches : public testing::Test {
+class EtcdWatches : public ::testing::Test {
 protected:
     ~EtcdWatches() override {
         const auto ended = Loops::run_on(loops_.secondary(), scope_.close());

@@ -226,6 +226,37 @@ TEST(EtcdToolsOutage, ALeaderOfTheClusterThatDiesCostsNoLock) {
     EXPECT_EQ(sink.counted("store_sessions_lost_total"), 0U);
 }
 
+/// The member that the cluster's leader is.
+std::size_t leader_of(EtcdCluster& cluster) {
+    for (std::size_t i = 0; i < cluster.size(); ++i) {
+        Party direct{only(cluster[i])};
+        const auto status = direct.loops().run(direct.store()->client().status());
+        if (status && status->member_id == status->leader) return i;
+    }
+    return 0;
+}
+
+TEST(EtcdToolsOutage, AMemberThatHangsCostsNoLockOfAShortTtl) {
+    test::RecordingSink sink;
+    EtcdCluster cluster{3};
+    // Not the leader: what is looked at is who is asked, not how long an election takes.
+    const auto first = (leader_of(cluster) + 1) % cluster.size();
+    auto options = quick({cluster[first].url()});
+    for (std::size_t i = 0; i < cluster.size(); ++i) {
+        if (i != first) options.endpoints.push_back(cluster[i].url());
+    }
+    options.lease_ttl = 4s;  // a renewal's attempts are shorter than what a member may take
+    Party party{options};
+    auto lock = party.loops().run(acquire(party.store()));
+    ASSERT_TRUE(lock) << lock.error().what();
+    std::this_thread::sleep_for(500ms);  // nothing is asked for now but renewals
+    cluster[first].pause();
+    std::this_thread::sleep_for(options.lease_ttl + 500ms);
+    EXPECT_TRUE(lock->held()) << "a majority was there";
+    EXPECT_RUNS(party.loops(), lock->release());
+    EXPECT_EQ(sink.counted("store_sessions_lost_total"), 0U);
+}
+
 TEST(EtcdToolsOutage, AServerThatIsSlowOrStartedAgainWithinTheTtlCostsNoLock) {
     test::RecordingSink sink;
     EtcdServer server;

@@ -20,6 +20,9 @@ namespace {
 /// How long one member may take before the next is asked.
 constexpr Duration longest_attempt = 2s;
 constexpr Duration shortest_attempt = 200ms;
+/// A member that has not answered for so long is left when the caller gives up: callers who wait
+/// for less than an attempt would come back to one that hangs each time.
+constexpr Duration suspicious = 100ms;
 /// Between rounds in which every member failed.
 constexpr BackoffPolicy between_rounds{.initial = 50ms, .max = 2s, .factor = 2.0};
 
@@ -181,7 +184,7 @@ Task<typename Request::Reply> Link::call(Request request, Deadline deadline) {
         if (closed_) throw Error{ErrorCode::unavailable, "store.closed", "the store is closed"};
         const auto at = current_;
         const auto before = newest_;
-        auto outcome = co_await attempt(at, request, attempt_bound(deadline));
+        auto outcome = co_await watched_attempt(at, request, attempt_bound(deadline));
         if (outcome) {
             works(at);
             if constexpr (std::is_same_v<Request, EtcdTransaction>) {
@@ -220,6 +223,20 @@ Duration Link::pause_after(
     if (failures.refused_by_tls >= members_.size() || pause >= deadline.remaining())
         throw unreachable(failure.error);
     return pause;
+}
+
+template <class Request>
+Task<Link::Outcome<typename Request::Reply>> Link::watched_attempt(
+    std::size_t at, Request request, Duration bound
+) {
+    const auto begun = Clock::current().now();
+    try {
+        co_return co_await attempt(at, std::move(request), bound);
+    } catch (const Error&) {
+        // Given up. Nothing is known of the member, so nothing is said of it.
+        if (Clock::current().now() - begun >= suspicious) leave(at);
+        throw;
+    }
 }
 
 template <class Request>
@@ -297,6 +314,10 @@ void Link::works(std::size_t at) {
 void Link::fails(std::size_t at, const Error& error) {
     sink().count("store_attempts_failed_total", 1);
     members_[at].problem = error.message();
+    leave(at);
+}
+
+void Link::leave(std::size_t at) noexcept {
     // Unless somebody has gone on already.
     if (current_ == at) current_ = (at + 1) % members_.size();
 }

@@ -45,9 +45,11 @@ private:
     std::shared_ptr<WatchCall> call_;
 };
 
-/// A call goes to the member that answered last. One that fails there goes to the next at once,
-/// and is repeated with growing pauses when all have failed, until its deadline. Connections are
-/// kept for good: each dials again by itself.
+/// A call goes to the member that answered last. One that fails there, or has no answer after 2 s
+/// or half of its time, goes to the next at once, and is repeated with growing pauses when all have
+/// failed, until its deadline. One that is given up before leaves the next call to the next member,
+/// if it has waited for long enough to tell. Connections are kept for good: each dials again by
+/// itself.
 ///
 /// Belongs to one loop, and is kept by those who call. Members that cannot be reached are reported
 /// once, and once more when one answers again.
@@ -101,6 +103,10 @@ private:
     using Outcome = std::expected<Reply, Failure>;
 
     template <class Request>
+    Task<Outcome<typename Request::Reply>> watched_attempt(
+        std::size_t at, Request request, Duration bound
+    );
+    template <class Request>
     Task<Outcome<typename Request::Reply>> attempt(std::size_t at, Request request, Duration bound);
     Task<std::optional<Failure>> authenticate(std::size_t at, Duration bound);
     bool needs_token() const noexcept {
@@ -113,6 +119,7 @@ private:
     void compare(const EtcdHeader& before, const EtcdHeader& now);
     void works(std::size_t at);
     void fails(std::size_t at, const Error& error);
+    void leave(std::size_t at) noexcept;
     void all_failed(const Error& error);
     Error unreachable(const Error& last) const;
 
