@@ -56,10 +56,15 @@ std::string ids_text(const Ids& ids) {
     return text->to_string();
 }
 
-bool has_id(const std::string& text, const std::string& id) {
-    const auto ids = Payload<Ids>::decode(Bytes::copy_of(text), PayloadCodec::json);
+Ids ids_in(const std::string& text) {
+    auto ids = Payload<Ids>::decode(Bytes::copy_of(text), PayloadCodec::json);
     if (!ids) throw ids.error();
-    return std::ranges::find(*ids, id) != ids->end();
+    return std::move(*ids);
+}
+
+bool has_id(const std::string& text, const std::string& id) {
+    const auto ids = ids_in(text);
+    return std::ranges::find(ids, id) != ids.end();
 }
 
 Error store_closed() {
@@ -90,6 +95,7 @@ struct Led {
     std::uint64_t created = 0;
     QueueView view;
     std::set<std::string> joined;
+    bool decided = false;  // it has been asked for, at least
 };
 
 Task<> publish_data(Led* led, std::string data) {
@@ -106,20 +112,39 @@ Task<> publish_data(Led* led, std::string data) {
     led->created = reply.revision;
 }
 
-/// The leader's last word, unless it has had one.
-Task<> decide(Led* led, std::string key, std::string value) {
+/// The leader's last word, unless it has had one, of which the reply tells then.
+Task<GuardedReply> decide(Led* led, std::string key, std::string value) {
     GuardedWrite write;
     write.guards.push_back({led->keys.data, led->created});
     write.guards.push_back({led->keys.complete, 0});
     write.guards.push_back({led->keys.abort, 0});
     write.puts.push_back({std::move(key), std::move(value)});
-    const auto reply = co_await led->session.write(std::move(write));
-    if (!reply.done)
-        throw Error{
-            ErrorCode::unavailable,
-            "store.session_lost",
-            fmt::format("the keys of the barrier {} are not what they were", led->name)
-        };
+    return led->session.write(std::move(write));
+}
+
+Error not_what_they_were(const Led& led) {
+    return Error{
+        ErrorCode::unavailable,
+        "store.session_lost",
+        fmt::format("the keys of the barrier {} are not what they were", led.name)
+    };
+}
+
+Task<> complete(Led* led, const Ids* ids) {
+    led->decided = true;
+    const auto reply = co_await decide(led, led->keys.complete, ids_text(*ids));
+    if (!reply.done) throw not_what_they_were(*led);
+}
+
+/// Those it was complete with before, though the answer has not come; nothing: it is off.
+Task<std::optional<Ids>> abort(Led* led, std::string why) {
+    const auto reply = co_await decide(led, led->keys.abort, std::move(why));
+    if (reply.done) co_return std::nullopt;
+    const auto& data = reply.found[0];
+    const auto& completed = reply.found[1];
+    const bool own = data && data->created == led->created;
+    if (!own || !completed) throw not_what_they_were(*led);
+    co_return ids_in(completed->value);
 }
 
 void check_nobody_left(Led& led, const Ids& present) {
@@ -146,7 +171,7 @@ Task<Ids> gather(Led* led, SteadyWatch* watch) {
         check_nobody_left(*led, present);
         if (present.size() < led->workers) continue;
         present.resize(led->workers);
-        co_await decide(led, led->keys.complete, ids_text(present));
+        co_await complete(led, &present);
         co_return present;
     }
 }
@@ -185,12 +210,14 @@ Task<> end_well(Led* led, SteadyWatch* watch, Duration linger) {
     co_await led->session.close();
 }
 
-Task<> call_off(Led* led, SteadyWatch* watch, Error why, Duration linger) {
-    const auto told = co_await as_result(
-        with_deadline(Deadline::in(abort_timeout), decide(led, led->keys.abort, why.message()))
-    );
+/// As `abort`; nothing, too, if that is not known.
+Task<std::optional<Ids>> call_off(Led* led, SteadyWatch* watch, Error why, Duration linger) {
+    // Whether the workers go on is worth some time; that they do not, they would see by themselves.
+    const auto time = led->decided ? std::max(linger, abort_timeout) : abort_timeout;
+    auto told = co_await as_result(with_deadline(Deadline::in(time), abort(led, why.message())));
     const bool hurry = !told || why.code() == ErrorCode::cancelled;
     co_await end_well(led, watch, hurry ? std::min(linger, abort_timeout) : linger);
+    co_return told ? std::move(*told) : std::nullopt;
 }
 
 }  // namespace
@@ -217,8 +244,9 @@ Task<std::vector<std::string>> lead_barrier(
     // However it ended, the workers are told, even if nobody waits for this any more.
     if (!ids) {
         const auto why = in_words(led, ids.error());
-        (void)co_await as_result(shielded(call_off(&led, &watch, why, options.linger)));
-        throw why;
+        auto complete = co_await as_result(shielded(call_off(&led, &watch, why, options.linger)));
+        if (!complete || !*complete) throw why;
+        co_return std::move(**complete);
     }
     (void)co_await as_result(shielded(end_well(&led, &watch, options.linger)));
     co_return std::move(*ids);

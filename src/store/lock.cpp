@@ -42,7 +42,14 @@ std::string in_the_way(const std::string& name, const QueuePlace& place, const Q
     return fmt::format("the lock {} is shared by {}; {} are before us", name, first->value, before);
 }
 
-Error waited_in_vain(const std::string& name, const QueuePlace& place, const QueueView& view) {
+/// What `error` is to who asks for the lock: all that was seen of the queue is in `view`.
+Error in_words(
+    const Error& error,
+    const std::string& name,
+    const QueuePlace& place = {},
+    const QueueView& view = {}
+) {
+    if (error.code() != ErrorCode::deadline_exceeded) return error;
     return Error{ErrorCode::deadline_exceeded, "store.lock_wait", in_the_way(name, place, view)};
 }
 
@@ -69,38 +76,43 @@ Task<Lock> Lock::acquire(
     std::shared_ptr<KeyValueStore> store, std::string name, LockOptions options
 ) {
     const auto deadline = options.deadline;
-    QueueView view;
-    QueuePlace place;
     auto lined_up = co_await as_result(
         with_deadline(deadline, line_up_for(std::move(store), name, std::move(options)))
     );
-    if (lined_up) {
-        place = std::move(*lined_up);
-        const auto turn =
-            co_await as_result(with_deadline(deadline, until_its_turn(&place, &view)));
-        if (turn) co_return Lock{std::move(name), std::move(place)};
-        // Before the caller goes on: who was next behind us does not wait for nothing.
-        (void)co_await as_result(shielded(place.session.close()));
-        if (turn.error().code() != ErrorCode::deadline_exceeded) throw turn.error();
-    } else if (lined_up.error().code() != ErrorCode::deadline_exceeded) {
-        throw std::move(lined_up.error());
-    }
-    throw waited_in_vain(name, place, view);
+    if (!lined_up) throw in_words(lined_up.error(), name);
+    auto place = std::move(*lined_up);
+    QueueView view;
+    const auto turn = co_await as_result(with_deadline(deadline, until_its_turn(&place, &view)));
+    if (turn) co_return Lock{std::move(name), std::move(place)};
+    // Before the caller goes on: who was next behind us does not wait for nothing.
+    (void)co_await as_result(shielded(place.session.close()));
+    throw in_words(turn.error(), name, place, view);
 }
+
+namespace {
+
+Task<QueueView> look(std::shared_ptr<KeyValueStore> store, std::string prefix) {
+    QueueView view;
+    auto entries = co_await store->list(std::move(prefix));
+    view.apply({.kind = WatchEvent::Kind::snapshot, .entries = std::move(entries), .entry = {}});
+    co_return view;
+}
+
+}  // namespace
 
 Task<std::optional<Lock>> Lock::try_acquire(
     std::shared_ptr<KeyValueStore> store, std::string name, LockOptions options
 ) {
     const auto deadline = options.deadline;
-    auto place = co_await with_deadline(deadline, line_up_for(store, name, std::move(options)));
-    QueueView view;
-    view.apply({
-        .kind = WatchEvent::Kind::snapshot,
-        .entries = co_await store->list(place.prefix),
-        .entry = {},
-    });
-    if (view.may_go(place)) co_return Lock{std::move(name), std::move(place)};
-    co_await place.session.close();
+    auto lined_up =
+        co_await as_result(with_deadline(deadline, line_up_for(store, name, std::move(options))));
+    if (!lined_up) throw in_words(lined_up.error(), name);
+    auto place = std::move(*lined_up);
+    const auto view = co_await as_result(with_deadline(deadline, look(store, place.prefix)));
+    if (view && view->may_go(place)) co_return Lock{std::move(name), std::move(place)};
+    // As in `acquire`, but what is known by now needs no more time than there is.
+    (void)co_await as_result(shielded(with_deadline(deadline, place.session.close())));
+    if (!view) throw in_words(view.error(), name);
     co_return std::nullopt;
 }
 

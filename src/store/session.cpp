@@ -23,6 +23,8 @@ namespace {
 
 /// How long the removal of a session's keys may take.
 constexpr Duration end_timeout = 5s;
+/// While the store does not say how a key of a session is.
+constexpr BackoffPolicy between_looks{.initial = 20ms, .max = 1s, .factor = 2.0};
 
 }  // namespace
 
@@ -59,6 +61,16 @@ void SessionBody::lose(std::string why) {
         );
     }
     token.cancel(CancelReason::peer_gone);
+}
+
+bool SessionBody::lost() const {
+    const std::lock_guard guard{lock_};
+    return !why_.empty();
+}
+
+void SessionBody::give_up() noexcept {
+    given_up.cancel();
+    token.cancel();
 }
 
 Error SessionBody::lost_error() const {
@@ -113,7 +125,7 @@ bool shows(const WatchEvent& event, const KeptKey& kept) {
 
 /// What a watch shows may be from before the key was put; this is from now.
 Task<bool> is_gone(std::shared_ptr<KeyValueStore> store, KeptKey kept) {
-    Backoff backoff{BackoffPolicy{.initial = 20ms, .max = 1s, .factor = 2.0}};
+    Backoff backoff{between_looks};
     for (;;) {
         const auto found = co_await as_result(store->get(kept.key));
         if (found) co_return !*found || (*found)->created != kept.created;
@@ -122,9 +134,20 @@ Task<bool> is_gone(std::shared_ptr<KeyValueStore> store, KeptKey kept) {
     }
 }
 
+/// As long as the session is renewed, a store that cannot be watched for the moment costs nothing.
+Task<SteadyWatch> open_watch(std::shared_ptr<KeyValueStore> store, std::string key) {
+    Backoff backoff{between_looks};
+    for (;;) {
+        auto watch = co_await as_result(SteadyWatch::open(store, key));
+        if (watch) co_return std::move(*watch);
+        if (!watch.error().retryable()) throw watch.error();
+        co_await sleep_for(backoff.next());
+    }
+}
+
 /// Somebody may remove a key of the session's, or the store be wiped; under its token.
 Task<> watch_key(std::shared_ptr<SessionBody> session, KeptKey kept) {
-    auto watch = co_await SteadyWatch::open(session->store, kept.key);
+    auto watch = co_await open_watch(session->store, kept.key);
     while (auto event = co_await watch.next()) {
         if (!shows(*event, kept) && co_await is_gone(session->store, kept))
             co_return session->lose(fmt::format("{} was removed", kept.key));
@@ -169,9 +192,15 @@ Task<> KeyValueStore::keep_session(std::shared_ptr<SessionBody> session) {
     const auto renewing =
         co_await as_result(with_token(session->token, renew_while_alive(session)));
     if (!renewing && !session->token.cancelled()) session->lose(renewing.error().what());
-    const auto until = earliest(Deadline::in(end_timeout), close_by_);
-    (void)co_await as_result(shielded(with_deadline(until, session->hold->end())));
+    (void)co_await as_result(with_token(leaving_, end_session(session)));
     session->ended.set();
+}
+
+Task<> KeyValueStore::end_session(std::shared_ptr<SessionBody> session) {
+    // Its holder has only just been told, and goes on for a while. The keys may be there yet.
+    if (session->lost()) co_await sleep_for(session->margin(), session->given_up);
+    const auto until = earliest(Deadline::in(end_timeout), close_by_);
+    co_await with_deadline(until, session->hold->end());
 }
 
 Task<GuardedReply> KeyValueStore::write_in_session(
@@ -203,7 +232,7 @@ struct Session::Owner {
     explicit Owner(std::shared_ptr<SessionBody> body_) : body{std::move(body_)} {}
     Owner(const Owner&) = delete;
     Owner& operator=(const Owner&) = delete;
-    ~Owner() { body->token.cancel(); }
+    ~Owner() { body->give_up(); }
     const std::shared_ptr<SessionBody> body;
 };
 
@@ -221,7 +250,7 @@ bool Session::alive() const noexcept { return owner_ && owner_->body->alive(); }
 namespace {
 
 Task<> close_body(std::shared_ptr<SessionBody> body) {
-    body->token.cancel();
+    body->give_up();
     co_await body->ended.wait();
 }
 

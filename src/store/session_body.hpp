@@ -48,6 +48,8 @@ public:
     const std::shared_ptr<SessionHold> hold;
     const std::string id;
     const CancellationToken token;
+    /// Cancelled by its owner, who has stopped, or never began, whatever it was for.
+    const CancellationToken given_up = CancellationToken::make();
     Event ended;  // its keys are gone, or left to run out
 
     Duration ttl() const noexcept { return hold->ttl(); }
@@ -60,11 +62,16 @@ public:
     void renewed(TimePoint when) noexcept;
     /// Tells the holder; the first reason stays.
     void lose(std::string why);
+    bool lost() const;
     Error lost_error() const;
+    /// Of the owner's.
+    void give_up() noexcept;
 
-private:
+    /// What a holder has to stop once it is told that the session is lost: so much before others
+    /// may take the keys for gone.
     Duration margin() const noexcept { return ttl() / 10; }
 
+private:
     std::atomic<Duration::rep> valid_until_;
     mutable std::mutex lock_;
     std::string why_;

@@ -4,6 +4,7 @@
 
 #include "stator/runtime/combinators.hpp"
 #include "stator/runtime/timer.hpp"
+#include "stator/runtime/token_wait.hpp"
 #include "stator/store/election.hpp"
 #include "stator/store/group_barrier.hpp"
 #include "stator/store/kv_cache.hpp"
@@ -110,6 +111,67 @@ TEST(SharedLockSimulation, OnlyThoseWhoShareItOverlapAndNobodyIsPassed) {
     int shared = 0;
     for_each_seed(2000, [&](std::uint64_t seed) { shared += struggle(seed, 6, 6); });
     EXPECT_GT(shared, 100);
+}
+
+Task<> until_cancelled(CancellationToken token) { co_await token.wait(); }
+
+/// When the lock can be had: after whom it is asked for here is in already.
+Task<TimePoint> next_entry(Party party) {
+    const auto lock = co_await Lock::acquire(party, "l");
+    co_return Clock::current().now();
+}
+
+/// Loses the lock by time; the store is back in the same moment.
+Task<> lose_by_time(Party party, const Lock* lock) {
+    party->simulate_outage(true);
+    co_await until_cancelled(lock->token());
+    party->simulate_outage(false);
+}
+
+Task<> lost_by_time(Party holder, Party next, Random* dice) {
+    const auto lock = co_await Lock::acquire(holder, "l");
+    auto lose = [](Party party, const Lock* of, Duration after) -> Task<TimePoint> {
+        co_await sleep_for(after);
+        co_await lose_by_time(party, of);
+        co_return Clock::current().now();
+    };
+    const auto [lost, entered] =
+        co_await when_all(lose(holder, &lock, up_to(dice, 2 * ttl)), next_entry(next));
+    require(lock.token().reason() == CancelReason::peer_gone, "the lock is lost");
+    require(entered - lost >= ttl / 10, "the next one was in before the holder could have stopped");
+    require(entered - lost < ttl / 10 + 100ms, "nobody waits for longer");
+}
+
+TEST(LockSimulation, WhoLosesItHasATenthOfItsTimeBeforeTheNextIsIn) {
+    RecordingSink sink;
+    for_each_seed(200, [](std::uint64_t seed) {
+        SeededScheduler scheduler{seed, loops};
+        auto all = parties(scheduler, 2);
+        scheduler.spawn(0, and_close(lost_by_time(all[0], all[1], &scheduler.random()), all));
+        scheduler.run_to_end();
+    });
+}
+
+Task<> given_back_when_lost(Party holder, Party next) {
+    const auto lock = co_await Lock::acquire(holder, "l");
+    auto stop = [](Party party, const Lock* of) -> Task<TimePoint> {
+        co_await lose_by_time(party, of);
+        const auto lost = Clock::current().now();
+        co_await of->release();
+        co_return lost;
+    };
+    const auto [lost, entered] = co_await when_all(stop(holder, &lock), next_entry(next));
+    require(entered - lost < 100ms, "nobody waits for a holder who has stopped");
+}
+
+TEST(LockSimulation, WhoGivesALostOneBackLetsTheNextInAtOnce) {
+    RecordingSink sink;
+    for_each_seed(200, [](std::uint64_t seed) {
+        SeededScheduler scheduler{seed, loops};
+        auto all = parties(scheduler, 2);
+        scheduler.spawn(0, and_close(given_back_when_lost(all[0], all[1]), all));
+        scheduler.run_to_end();
+    });
 }
 
 /// Shares the lock again and again, with others: without turns it would never be free.

@@ -28,7 +28,9 @@ struct BarrierOptions {
 /// came; disconnected "store.barrier_member_gone" naming a worker that had joined and left or died.
 /// Besides: already_exists "store.barrier_leader" (another leads it), unimplemented
 /// "store.no_sessions" (file), invalid_request "store.name", unavailable "store.session_lost", the
-/// store's. Cancel safety: throws `cancelled`; the workers are told that it is off.
+/// store's. Cancel safety: throws `cancelled`; the workers are told that it is off. Whichever comes
+/// when they have been told that they are all there, the ids are returned. An error of a leader
+/// whose store answers no more says nothing of the workers.
 Task<std::vector<std::string>> lead_barrier(
     std::shared_ptr<KeyValueStore> store,
     std::string name,

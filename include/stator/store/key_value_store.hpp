@@ -171,6 +171,7 @@ private:
     Task<> keep_alive(std::shared_ptr<LeaseBody> lease);
     Task<Session> open_session_here(SessionOptions options);
     Task<> keep_session(std::shared_ptr<SessionBody> session);
+    Task<> end_session(std::shared_ptr<SessionBody> session);
     Task<GuardedReply> write_in_session(std::shared_ptr<SessionBody> session, GuardedWrite write);
 
     Loop& loop_;

@@ -27,7 +27,7 @@ struct LockOptions {
     std::string holder{};
     /// How long others wait for a holder that is heard of no more; zero: the store's own.
     Duration ttl{};
-    /// Until when to wait for it.
+    /// Until when to wait for it; where the store is slow, `acquire` then needs up to 5 s to leave.
     Deadline deadline{};
     /// Cancelled: the lock is given back.
     CancellationToken bound_to{};

@@ -51,9 +51,9 @@ struct GuardedReply {
 
 /// Unlike a Lease it never recovers: once its time has run out without a renewal, the backend has
 /// dropped it, or somebody has removed a key that it keeps, it is lost, its token is cancelled with
-/// `peer_gone`, and its keys never come back. The token fires a tenth of the TTL before anybody
-/// else can take the keys for gone, as long as the holder's loops run; for a holder that is held up
-/// (a stopped process) there are fencing tokens: `Entry::created` of a key it keeps.
+/// `peer_gone`, and its keys never come back. The token fires a tenth of the TTL before anybody can
+/// take keys that are there for gone (or its holder closes it), as long as the holder's loops run;
+/// one that is held up (a stopped process) has fencing tokens: `Entry::created` of a key it keeps.
 ///
 /// A cheap copyable handle; thread-safe. Once the last one is gone, the session is closed.
 class Session {
