@@ -15,7 +15,6 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <map>
 #include <optional>
 #include <set>
@@ -83,7 +82,8 @@ std::optional<pid_t> number_in(std::string_view text) {
 /// Nothing: there is no such process.
 std::optional<pid_t> parent_of(pid_t pid) {
     std::ifstream file{fmt::format("/proc/{}/stat", pid)};
-    const std::string line{std::istreambuf_iterator<char>{file}, {}};
+    std::string line;
+    std::getline(file, line, '\0');  // nothing, and no exception, if it ends meanwhile
     // "1 (any name) S 0 ...": the name may have spaces and brackets.
     const auto name_end = line.rfind(')');
     if (name_end == std::string::npos || name_end + 4 > line.size()) return std::nullopt;
