@@ -105,7 +105,7 @@ public:
         return count;
     }
     /// Under a lease that lives and is the worker's.
-    Task<> require_kept(const Worker& worker) {
+    Task<> require_kept(Worker worker) {
         const auto id = co_await worker.store->server_lease(worker.lease);
         require(etcd.lives(id), "the lease is not alive");
         for (const auto* key : {instance_key, model_key}) {
@@ -326,32 +326,51 @@ struct Fate {
     bool lease_ends = false;
 };
 
+Duration some(World* world, Duration most) {
+    const auto part = world->scheduler.random().unit();
+    return Duration{static_cast<Duration::rep>(static_cast<double>(most.count()) * part)};
+}
+
+Task<> lose_calls(World* world, double ModelEtcd::* part) {
+    world->etcd.*part = 0.5;
+    co_await sleep_for(some(world, 10s));
+    world->etcd.*part = 0;
+}
+
+Task<> be_away(World* world) {
+    world->etcd.down = true;
+    world->etcd.break_streams();
+    co_await sleep_for(some(world, world->scheduler.random().below(2) == 0 ? 3s : 25s));
+    world->etcd.down = false;
+}
+
+Task<> end_leases_slowly(World* world) {
+    world->etcd.slow_expiry = 4s;
+    world->etcd.end_leases();
+    co_await sleep_for(some(world, 6s));
+    world->etcd.slow_expiry = {};
+}
+
+Task<> restore_a_copy(World* world, Registration registration) {
+    const auto copy = world->etcd.copy();
+    co_await sleep_for(some(world, 8s));
+    // What is restored of what has been taken back nobody could know.
+    const auto state = registration.state();
+    if (state == State::registered || state == State::recovering)
+        world->etcd.restore(copy, world->scheduler.random().below(2) == 0);
+}
+
 /// One thing that goes wrong, and in the end is well again.
 Task<> trouble(World* world, Registration registration) {
     auto& etcd = world->etcd;
     auto& random = world->scheduler.random();
-    const auto some = [&](Duration most) {
-        return Duration{
-            static_cast<Duration::rep>(static_cast<double>(most.count()) * random.unit())
-        };
-    };
     switch (random.below(12)) {
         case 0:
-            etcd.down = true;
-            etcd.break_streams();
-            co_await sleep_for(some(random.below(2) == 0 ? 3s : 25s));
-            etcd.down = false;
-            break;
+            co_return co_await be_away(world);
         case 1:
-            etcd.request_lost = 0.5;
-            co_await sleep_for(some(10s));
-            etcd.request_lost = 0;
-            break;
+            co_return co_await lose_calls(world, &ModelEtcd::request_lost);
         case 2:
-            etcd.answer_lost = 0.5;
-            co_await sleep_for(some(10s));
-            etcd.answer_lost = 0;
-            break;
+            co_return co_await lose_calls(world, &ModelEtcd::answer_lost);
         case 3:
             etcd.break_streams();
             break;
@@ -359,26 +378,15 @@ Task<> trouble(World* world, Registration registration) {
             etcd.end_leases();
             break;
         case 5:
-            etcd.slow_expiry = 4s;
-            etcd.end_leases();
-            co_await sleep_for(some(6s));
-            etcd.slow_expiry = {};
-            break;
+            co_return co_await end_leases_slowly(world);
         case 6:
             etcd.remove(random.below(2) == 0 ? instance_key : model_key);
             break;
         case 7:
             etcd.restart(true);
             break;
-        case 8: {
-            const auto copy = etcd.copy();
-            co_await sleep_for(some(8s));
-            // What is restored of what has been taken back nobody could know.
-            const auto state = registration.state();
-            if (state == State::registered || state == State::recovering)
-                etcd.restore(copy, random.below(2) == 0);
-            break;
-        }
+        case 8:
+            co_return co_await restore_a_copy(world, registration);
         case 9:
             etcd.break_streams();
             etcd.compact();
