@@ -99,10 +99,11 @@ TEST(TroubledLock, OneThatIsLostDelaysNoClosingOfItsStore) {
 
 Task<> unwatchable(Parties parties) {
     std::optional<TimePoint> given_back;
-    parties.troubled->before_end = [&given_back]() -> Task<> {
-        given_back = now();
+    auto note = [](std::optional<TimePoint>* into) -> Task<> {
+        *into = now();
         co_return;
     };
+    parties.troubled->before_end = [&] { return note(&given_back); };
     parties.troubled->before_watch = [](std::string prefix) -> Task<> {
         if (prefix == "v1/locks/l/") co_return;
         co_await sleep_for(1s);
@@ -125,10 +126,13 @@ TEST(TroubledLock, OneWhoseKeyCannotBeWatchedIsGivenBackWhenItsHolderHasHadTime)
 
 Task<> watched_late(Parties parties) {
     int failures = 0;
-    parties.troubled->before_watch = [&failures](std::string prefix) -> Task<> {
-        if (prefix == "v1/locks/l/" || ++failures > 3) co_return;
+    auto fail_thrice = [](std::string prefix, int* times) -> Task<> {
+        if (prefix == "v1/locks/l/" || ++*times > 3) co_return;
         co_await sleep_for(1s);
         throw no_answer();
+    };
+    parties.troubled->before_watch = [&](std::string prefix) {
+        return fail_thrice(std::move(prefix), &failures);
     };
     auto lock = co_await Lock::acquire(parties.troubled, "l");
     co_await sleep_for(2 * ttl);
