@@ -21,7 +21,7 @@ def memory(process, name):
     return int(re.search(rf"^{name}:\s+(\d+) kB$", status, re.MULTILINE)[1])
 
 
-ATTEMPTS = 3
+ATTEMPTS = 8
 
 
 def own_core(index):
