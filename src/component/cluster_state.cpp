@@ -640,9 +640,11 @@ Task<> ClusterState::tear_down(Deadline deadline) {
 
 std::vector<std::string> ClusterState::unfinished() const {
     std::vector<std::string> lines;
-    auto serving = served_.load().value->all();
+    std::vector<std::shared_ptr<Served>> serving;
     {
+        // Both under the lock: who is removed meanwhile is named once.
         const std::lock_guard guard{served_change_};
+        serving = served_.load().value->all();
         for (const auto& one : left_behind_) {
             if (auto served = one.lock()) serving.push_back(std::move(served));
         }
