@@ -80,15 +80,15 @@ class Shutdown(TestCase):
         }.items():
             with self.subTest(name):
                 cluster = self.cluster()
-                worker = cluster.serve(**{GRACE: "3"})
+                worker = cluster.serve(**{GRACE: "5"})
                 calls = [cluster.start_call(request) for _ in range(2)]
                 for call in calls:
                     call.stdout.wait_for('"i":0')
                 asked = worker.terminate()
                 self.assertEqual(worker.wait(), 0, worker.stderr.text())
                 took = time.monotonic() - asked
-                self.assertGreater(took, 2.6)
-                self.assertLess(took, 3.3)
+                self.assertGreater(took, 4.4)
+                self.assertLess(took, 5.3)
                 self.assertIn("2 requests were asked to stop, 2 were killed", self.last_line(worker))
                 for call in calls:
                     # What a busy caller has not read yet may keep the error from leaving before the cut.
