@@ -22,8 +22,8 @@ struct ToolsBackend {
     Duration ttl;
     bool has_sessions = true;
     bool any_ttl = true;  ///< sessions may have another one
-    /// A party of the store that `place` names, which is new.
-    std::function<Task<StorePtr>(Loop&, const std::filesystem::path& place)> open;
+    /// A party of the store that `place` names, which is new, and what its leases live for.
+    std::function<Task<StorePtr>(Loop&, const std::filesystem::path& place, Duration ttl)> open;
 
     friend void PrintTo(const ToolsBackend& backend, std::ostream* into) { *into << backend.name; }
 };
@@ -39,7 +39,9 @@ inline std::vector<ToolsBackend> backends_with_sessions(bool wanted) {
 
 struct ToolsParty : PartyOf<store::KeyValueStore> {
     ToolsParty(const ToolsBackend& backend, const std::filesystem::path& place)
-        : PartyOf{[&](Loop& loop) { return backend.open(loop, place); }} {}
+        : ToolsParty{backend, place, backend.ttl} {}
+    ToolsParty(const ToolsBackend& backend, const std::filesystem::path& place, Duration ttl)
+        : PartyOf{[&](Loop& loop) { return backend.open(loop, place, ttl); }} {}
 };
 
 /// Two parties of one new store.

@@ -9,7 +9,7 @@ namespace stator::test {
 
 namespace {
 
-constexpr Duration ttl = 1s;
+constexpr Duration shortest = 1s;
 
 /// The places of tests are new, so the server of the one before goes.
 testing::EtcdServer& server_of(const std::filesystem::path& place) {
@@ -27,10 +27,10 @@ Task<StorePtr> open_etcd(Loop* loop, store::EtcdOptions options) {
 const std::vector<ToolsBackend>& tools_backends() {
     static const std::vector<ToolsBackend> backends{
         {"etcd",
-         ttl,
+         shortest,
          true,
          true,
-         [](Loop& loop, const std::filesystem::path& place) {
+         [](Loop& loop, const std::filesystem::path& place, Duration ttl) {
              return open_etcd(&loop, {.endpoints = {server_of(place).url()}, .lease_ttl = ttl});
          }},
     };

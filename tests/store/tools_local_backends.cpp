@@ -10,12 +10,12 @@ namespace {
 constexpr Duration memory_ttl = 500ms;
 constexpr Duration file_ttl = 1s;
 
-Task<StorePtr> open_memory(Loop* loop, std::string name) {
-    co_return store::MemoryStore::open(*loop, {.name = std::move(name), .ttl = memory_ttl});
+Task<StorePtr> open_memory(Loop* loop, std::string name, Duration ttl) {
+    co_return store::MemoryStore::open(*loop, {.name = std::move(name), .ttl = ttl});
 }
 
-Task<StorePtr> open_file(Loop* loop, std::filesystem::path root) {
-    co_return co_await store::FileStore::open(*loop, {.root = std::move(root), .ttl = file_ttl});
+Task<StorePtr> open_file(Loop* loop, std::filesystem::path root, Duration ttl) {
+    co_return co_await store::FileStore::open(*loop, {.root = std::move(root), .ttl = ttl});
 }
 
 }  // namespace
@@ -26,14 +26,16 @@ const std::vector<ToolsBackend>& tools_backends() {
          memory_ttl,
          true,
          true,
-         [](Loop& loop, const std::filesystem::path& place) {
-             return open_memory(&loop, place.string());
+         [](Loop& loop, const std::filesystem::path& place, Duration ttl) {
+             return open_memory(&loop, place.string(), ttl);
          }},
         {"file",
          file_ttl,
          false,
          false,
-         [](Loop& loop, const std::filesystem::path& place) { return open_file(&loop, place); }},
+         [](Loop& loop, const std::filesystem::path& place, Duration ttl) {
+             return open_file(&loop, place, ttl);
+         }},
     };
     return backends;
 }

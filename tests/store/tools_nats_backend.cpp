@@ -6,7 +6,7 @@ namespace stator::test {
 
 namespace {
 
-constexpr Duration ttl = 2s;
+constexpr Duration shortest = 2s;
 
 Task<StorePtr> open_for_tools(Loop* loop, NatsStoreOptions options) {
     co_return co_await NatsStore::open(*loop, std::move(options));
@@ -17,10 +17,10 @@ Task<StorePtr> open_for_tools(Loop* loop, NatsStoreOptions options) {
 const std::vector<ToolsBackend>& tools_backends() {
     static const std::vector<ToolsBackend> backends{
         {"nats",
-         ttl,
+         shortest,
          true,
          false,
-         [](Loop& loop, const std::filesystem::path& place) {
+         [](Loop& loop, const std::filesystem::path& place, Duration ttl) {
              return open_for_tools(&loop, store_options(nats_server_of(place), ttl));
          }},
     };
