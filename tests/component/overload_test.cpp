@@ -7,7 +7,7 @@
 #include "cluster_fixture.hpp"
 #include "stator/runtime/combinators.hpp"
 #include "stator/runtime/token_wait.hpp"
-#include "tests/runtime/iterations.hpp"
+#include "tests/support/iterations.hpp"
 
 namespace stator {
 namespace {

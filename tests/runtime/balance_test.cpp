@@ -13,7 +13,8 @@
 #include "stator/runtime/runtime.hpp"
 #include "stator/runtime/task_scope.hpp"
 #include "stator/runtime/timer.hpp"
-#include "tests/runtime/iterations.hpp"
+#include "tests/runtime/patience.hpp"
+#include "tests/support/iterations.hpp"
 
 namespace stator {
 namespace {

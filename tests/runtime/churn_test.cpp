@@ -19,7 +19,7 @@
 #include "stator/runtime/task_scope.hpp"
 #include "stator/runtime/timer.hpp"
 #include "stator/runtime/token_wait.hpp"
-#include "tests/runtime/iterations.hpp"
+#include "tests/support/iterations.hpp"
 
 namespace stator {
 namespace {

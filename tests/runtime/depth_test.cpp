@@ -8,8 +8,8 @@
 #include "stator/runtime/stream.hpp"
 #include "stator/runtime/task_scope.hpp"
 #include "stator/runtime/timer.hpp"
-#include "tests/runtime/iterations.hpp"
 #include "tests/runtime/small_stack.hpp"
+#include "tests/support/iterations.hpp"
 
 namespace stator {
 namespace {

@@ -21,7 +21,8 @@
 #include "stator/runtime/runtime.hpp"
 #include "stator/runtime/timer.hpp"
 #include "stator/settings/settings.hpp"
-#include "tests/runtime/iterations.hpp"
+#include "tests/runtime/patience.hpp"
+#include "tests/support/iterations.hpp"
 
 namespace stator {
 namespace {

@@ -18,7 +18,8 @@
 
 #include "stator/runtime/loop_pool.hpp"
 #include "stator/runtime/task_scope.hpp"
-#include "tests/runtime/iterations.hpp"
+#include "tests/runtime/patience.hpp"
+#include "tests/support/iterations.hpp"
 
 namespace stator::test {
 

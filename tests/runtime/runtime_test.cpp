@@ -12,7 +12,8 @@
 #include "stator/runtime/event.hpp"
 #include "stator/runtime/timer.hpp"
 #include "stator/runtime/token_wait.hpp"
-#include "tests/runtime/iterations.hpp"
+#include "tests/runtime/patience.hpp"
+#include "tests/support/iterations.hpp"
 
 namespace stator {
 namespace {

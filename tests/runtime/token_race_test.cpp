@@ -9,6 +9,7 @@
 
 #include "stator/runtime/event.hpp"
 #include "stator/runtime/token_wait.hpp"
+#include "tests/runtime/patience.hpp"
 #include "tests/runtime/race_rig.hpp"
 
 namespace stator {

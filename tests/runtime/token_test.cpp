@@ -6,9 +6,9 @@
 #include "stator/runtime/cancellation_token.hpp"
 #include "stator/runtime/event.hpp"
 #include "stator/runtime/token_wait.hpp"
-#include "tests/runtime/iterations.hpp"
 #include "tests/runtime/loop_fixture.hpp"
 #include "tests/runtime/small_stack.hpp"
+#include "tests/support/iterations.hpp"
 
 namespace stator {
 namespace {

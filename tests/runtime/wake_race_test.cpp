@@ -11,6 +11,7 @@
 #include "stator/runtime/event.hpp"
 #include "stator/runtime/semaphore.hpp"
 #include "stator/runtime/version_gate.hpp"
+#include "tests/runtime/patience.hpp"
 #include "tests/runtime/race_rig.hpp"
 
 namespace stator {

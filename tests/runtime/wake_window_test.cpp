@@ -18,6 +18,7 @@
 #include "stator/runtime/event.hpp"
 #include "stator/runtime/loop_pool.hpp"
 #include "stator/runtime/task_scope.hpp"
+#include "tests/runtime/patience.hpp"
 #include "tests/runtime/race_rig.hpp"
 
 namespace stator {

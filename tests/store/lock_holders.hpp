@@ -48,7 +48,7 @@ public:
     }
 
     int overlaps = 0;
-    int shared = 0;
+    std::size_t shared = 0;
     int out_of_order = 0;
     int entered = 0;
 

@@ -13,7 +13,7 @@
 #include "stator/runtime/timer.hpp"
 #include "stator/runtime/token_wait.hpp"
 #include "stator/testing/seeded_scheduler.hpp"
-#include "tests/runtime/iterations.hpp"
+#include "tests/support/iterations.hpp"
 
 namespace stator {
 namespace {

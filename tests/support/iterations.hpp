@@ -1,4 +1,4 @@
-// How often the long tests repeat themselves, and how long they wait.
+// How often the long tests repeat themselves.
 #pragma once
 
 #include <chrono>
@@ -25,12 +25,6 @@ inline constexpr bool own_memory = sanitizer_divisor == 1;
 inline bool soaking() {
     const char* value = std::getenv("STATOR_SOAK");
     return value != nullptr && *value == '1';
-}
-
-/// How long to wait for what must happen at once. The proof with planted bugs sets it lower.
-inline std::chrono::seconds patience() {
-    const char* given = std::getenv("STATOR_TEST_PATIENCE");
-    return std::chrono::seconds{given != nullptr ? std::atoi(given) : 60};
 }
 
 /// `full`, or a part of it where a sanitizer makes that take long and this is not the long run.
